@@ -1,0 +1,259 @@
+"""Django settings. Everything an operator sets comes from the environment (``ects_site.environment``)."""
+
+from pathlib import Path
+
+from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
+from django.templatetags.static import static
+from django.urls import reverse_lazy
+from django.utils.translation import gettext_lazy as _
+
+from coordination.gateway import EtcdSettings
+from ects_site.environment import (
+    BASE_DIR,
+    data_dir,
+    env,
+    etcd_endpoints,
+    load_settings_file,
+    secret,
+    secret_from,
+)
+
+load_settings_file()
+
+VERSION = "0.1.0"
+DATA_DIR = data_dir()
+ECTS_PORT = env.int("ECTS_PORT", default=9701)
+ECTS_SERVER_URL = env.str("ECTS_SERVER_URL", default=f"http://127.0.0.1:{ECTS_PORT}").rstrip("/")
+
+SECRET_KEY = secret("SECRET_KEY")
+ECTS_ENCRYPTION_KEY = bytes.fromhex(secret("ENCRYPTION_KEY"))
+DEBUG = env.bool("ECTS_DEBUG", default=False)
+ALLOWED_HOSTS = env.list("ECTS_ALLOWED_HOSTS", default=["*"])
+
+ECTS_ETCD_PREFIX = env.str("ECTS_ETCD_PREFIX", default="/ects").rstrip("/")
+ECTS_ETCD = EtcdSettings(
+    endpoints=tuple(etcd_endpoints()),
+    user=env.str("ECTS_ETCD_USER", default=""),
+    password=secret_from("ECTS_ETCD_PASSWORD"),
+    ca=env.str("ECTS_ETCD_CA", default=""),
+    certificate=env.str("ECTS_ETCD_CERT", default=""),
+    key=env.str("ECTS_ETCD_KEY", default=""),
+)
+
+ECTS_EMAIL = {
+    "host": env.str("ECTS_EMAIL_HOST", default=""),
+    "port": env.int("ECTS_EMAIL_PORT", default=25),
+    "user": env.str("ECTS_EMAIL_USER", default=""),
+    "password": secret_from("ECTS_EMAIL_PASSWORD"),
+    "tls": env.str("ECTS_EMAIL_TLS", default="none"),
+    "sender": env.str("ECTS_EMAIL_FROM", default=""),
+}
+
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "unfold.contrib.simple_history",
+    "unfold.contrib.forms",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "axes",
+    "csp",
+    "simple_history",
+    "django_filters",
+    "rest_framework",
+    "knox",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "ects_site",
+    "tasks",
+    "logs",
+    "workers",
+    "pipelines",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "simple_history.middleware.HistoryRequestMiddleware",
+    "axes.middleware.AxesMiddleware",
+]
+
+ROOT_URLCONF = "ects_site.urls"
+WSGI_APPLICATION = "ects_site.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+DATABASES = {"default": env.db_url("ECTS_DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'ects.sqlite3'}")}
+DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+DATABASES["default"]["CONN_MAX_AGE"] = 60
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    # Without IMMEDIATE, concurrent writers fail by the thousand when a read lock has to become a write lock.
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    }
+else:
+    DATABASES["default"]["OPTIONS"] = {
+        "charset": "utf8mb4",
+        "isolation_level": "read committed",
+        "init_command": "SET sql_mode='STRICT_TRANS_TABLES', innodb_lock_wait_timeout=20",
+        "connect_timeout": 5,
+        "read_timeout": 60,
+        "write_timeout": 60,
+    }
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = 0.25
+AXES_RESET_ON_SUCCESS = True
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+LOGIN_URL = reverse_lazy("admin:login")
+
+LANGUAGE_CODE = env.str("ECTS_LANGUAGE", default="en")
+LANGUAGES = [("en", _("English")), ("zh-hans", "简体中文")]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+TIME_ZONE = env.str("ECTS_TIME_ZONE", default="UTC")
+USE_TZ = True
+
+STATIC_URL = "static/"
+STATIC_ROOT = DATA_DIR / "static"
+STATICFILES_DIRS = [path for path in [BASE_DIR / "static"] if Path(path).exists()]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+# Served straight from the apps: no collectstatic step between clone and running.
+WHITENOISE_USE_FINDERS = True
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "knox.auth.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.DjangoModelPermissions"],
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.LimitOffsetPagination",
+    "PAGE_SIZE": 50,
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "ects_site.api.exception_handler",
+}
+REST_KNOX = {"AUTH_HEADER_PREFIX": "Bearer", "TOKEN_TTL": None, "AUTO_REFRESH": False}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "ECTS",
+    "DESCRIPTION": "The Elastic Crontab System's API",
+    "VERSION": VERSION,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+
+# Unfold's Alpine.js evaluates its attributes, which needs 'unsafe-eval'; inline scripts stay forbidden.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "script-src": [SELF, UNSAFE_EVAL],
+        "style-src": [SELF, UNSAFE_INLINE],
+        "img-src": [SELF, "data:"],
+        "object-src": [NONE],
+        "base-uri": [SELF],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    }
+}
+
+HTTPS = env.bool("ECTS_HTTPS", default=ECTS_SERVER_URL.startswith("https://"))
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SECURE_SSL_REDIRECT = HTTPS and env.bool("ECTS_HTTPS_REDIRECT", default=True)
+SECURE_HSTS_SECONDS = 31536000 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+CSRF_TRUSTED_ORIGINS = env.list("ECTS_CSRF_TRUSTED_ORIGINS", default=[ECTS_SERVER_URL])
+X_FRAME_OPTIONS = "DENY"
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": env.str("ECTS_LOG_LEVEL", default="INFO")},
+    "loggers": {"axes": {"level": "WARNING"}, "django.server": {"level": "WARNING"}, "httpx": {"level": "WARNING"}},
+}
+
+UNFOLD = {
+    "SITE_TITLE": "ECTS",
+    "SITE_HEADER": "ECTS",
+    "SITE_SUBHEADER": _("Elastic Crontab System"),
+    "SITE_SYMBOL": "schedule",
+    "SHOW_HISTORY": True,
+    "SHOW_VIEW_ON_SITE": False,
+    "SHOW_LANGUAGES": True,
+    "SIDEBAR": {
+        "show_search": True,
+        "navigation": [
+            {
+                "title": _("Operate"),
+                "items": [
+                    {"title": _("Dashboard"), "icon": "monitoring", "link": reverse_lazy("admin:index")},
+                    {"title": _("Runs"), "icon": "play_circle", "link": reverse_lazy("admin:logs_run_changelist")},
+                    {"title": _("Nodes"), "icon": "dns", "link": reverse_lazy("admin:workers_node_changelist")},
+                ],
+            },
+            {
+                "title": _("Define"),
+                "items": [
+                    {
+                        "title": _("Pipelines"),
+                        "icon": "account_tree",
+                        "link": reverse_lazy("admin:pipelines_pipeline_changelist"),
+                    },
+                    {"title": _("Tasks"), "icon": "terminal", "link": reverse_lazy("admin:tasks_task_changelist")},
+                    {"title": _("Secrets"), "icon": "key", "link": reverse_lazy("admin:tasks_secret_changelist")},
+                ],
+            },
+            {
+                "title": _("Access"),
+                "items": [
+                    {"title": _("Users"), "icon": "group", "link": reverse_lazy("admin:auth_user_changelist")},
+                    {"title": _("API"), "icon": "api", "link": reverse_lazy("api-root")},
+                ],
+            },
+        ],
+    },
+    "STYLES": [lambda request: static("ects/ects.css")],
+}

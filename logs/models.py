@@ -1,0 +1,141 @@
+"""The history: Run, StepRun, Output, and the streams they come in by.
+
+Nothing here points at pipelines or nodes by foreign key: history outlives what it is about, so ids and names are
+kept side by side. A fire that did not run (skipped, missed) is a Run row too: the table is the ledger.
+"""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class Run(models.Model):
+    """One firing of a pipeline on one node. ``count`` above 1: a gap of so many fires, up to ``until``."""
+
+    class State(models.TextChoices):
+        RUNNING = "running", _("Running")
+        SUCCEEDED = "succeeded", _("Succeeded")
+        FAILED = "failed", _("Failed")
+        TIMED_OUT = "timed_out", _("Timed out")
+        KILLED = "killed", _("Killed")
+        SKIPPED = "skipped", _("Skipped")
+        MISSED = "missed", _("Missed")
+        LOST = "lost", _("Lost")
+
+    class Trigger(models.TextChoices):
+        SCHEDULE = "schedule", _("Schedule")
+        MANUAL = "manual", _("Manual")
+        CATCH_UP = "catch_up", _("Catch-up")
+        RERUN = "rerun", _("Rerun")
+
+    uuid = models.UUIDField(unique=True)
+    pipeline = models.UUIDField(_("pipeline id"))
+    pipeline_name = models.CharField(_("pipeline"), max_length=150)
+    node = models.UUIDField(_("node id"))
+    node_name = models.CharField(_("node"), max_length=150)
+    trigger = models.CharField(_("trigger"), max_length=10, choices=Trigger, default=Trigger.SCHEDULE)
+    state = models.CharField(_("state"), max_length=10, choices=State)
+    reason = models.CharField(_("reason"), max_length=500, blank=True)
+    scheduled_at = models.DateTimeField(_("scheduled"))
+    started_at = models.DateTimeField(_("started"), null=True)
+    finished_at = models.DateTimeField(_("finished"), null=True)
+    attempt = models.PositiveIntegerField(_("attempt"), default=1)
+    generation = models.BigIntegerField(_("generation"), default=0)
+    count = models.PositiveIntegerField(_("fires"), default=1)
+    until = models.DateTimeField(_("until"), null=True)
+    shared = models.BooleanField(_("shared"), default=False)
+    provisional = models.BooleanField(default=False)
+    """Written by the console (a command sent, a node given up): what the worker says replaces it."""
+
+    class Meta:
+        verbose_name = _("run")
+        verbose_name_plural = _("runs")
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["pipeline", "state", "id"], name="run_pipeline_state"),
+            models.Index(fields=["pipeline", "id"], name="run_pipeline"),
+            models.Index(fields=["node", "id"], name="run_node"),
+            models.Index(fields=["state", "id"], name="run_state"),
+            models.Index(fields=["finished_at"], name="run_finished"),
+            models.Index(fields=["scheduled_at"], name="run_scheduled"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pipeline_name} {self.scheduled_at:%Y-%m-%d %H:%M:%S}"
+
+
+class StepRun(models.Model):
+    """One step of a run as it stands; joined to its run by uuid, so that either may arrive first."""
+
+    class State(models.TextChoices):
+        RUNNING = "running", _("Running")
+        SUCCEEDED = "succeeded", _("Succeeded")
+        FAILED = "failed", _("Failed")
+        TIMED_OUT = "timed_out", _("Timed out")
+        KILLED = "killed", _("Killed")
+        SKIPPED = "skipped", _("Skipped")
+        LOST = "lost", _("Lost")
+
+    class Role(models.TextChoices):
+        STEP = "step", _("Step")
+        ON_SUCCESS = "on_success", _("On success")
+        ON_FAILURE = "on_failure", _("On failure")
+
+    run = models.ForeignKey(
+        Run, to_field="uuid", on_delete=models.DO_NOTHING, db_constraint=False, related_name="steps"
+    )
+    index = models.PositiveIntegerField()
+    position = models.IntegerField(_("position"))
+    role = models.CharField(_("role"), max_length=10, choices=Role, default=Role.STEP)
+    task = models.BigIntegerField(_("task id"))
+    task_name = models.CharField(_("task"), max_length=150)
+    kind = models.CharField(_("kind"), max_length=10)
+    state = models.CharField(_("state"), max_length=10, choices=State)
+    reason = models.CharField(_("reason"), max_length=500, blank=True)
+    attempts = models.PositiveIntegerField(_("attempts"), default=0)
+    exit_code = models.IntegerField(_("exit code"), null=True)
+    http_status = models.PositiveIntegerField(_("HTTP status"), null=True)
+    started_at = models.DateTimeField(_("started"), null=True)
+    finished_at = models.DateTimeField(_("finished"), null=True)
+    output_bytes = models.BigIntegerField(_("output bytes"), default=0)
+    output_dropped = models.BigIntegerField(_("output bytes dropped"), default=0)
+
+    class Meta:
+        verbose_name = _("step run")
+        verbose_name_plural = _("step runs")
+        ordering = ["run", "index"]
+        constraints = [models.UniqueConstraint(fields=["run", "index"], name="one_row_per_step")]
+
+    def __str__(self) -> str:
+        return self.task_name
+
+
+class Output(models.Model):
+    """A piece of a step's output, exactly as the job wrote it (masked), in the order of ``number``."""
+
+    run = models.UUIDField()
+    index = models.PositiveIntegerField()
+    number = models.PositiveIntegerField()
+    offset = models.BigIntegerField()
+    data = models.BinaryField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "index", "number"], name="one_row_per_piece")]
+
+    def __str__(self) -> str:
+        return f"{self.run}/{self.index}/{self.number}"
+
+
+class Stream(models.Model):
+    """How far a node's stream of records has been taken in. Its row is locked while a batch is written."""
+
+    node = models.UUIDField()
+    stream = models.UUIDField()
+    kind = models.CharField(max_length=10)
+    sequence = models.BigIntegerField(default=0)
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["node", "stream"], name="one_row_per_stream")]
+
+    def __str__(self) -> str:
+        return f"{self.stream} at {self.sequence}"

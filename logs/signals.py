@@ -1,0 +1,12 @@
+"""What ingest tells the apps above it, in its transaction. Each carries ``node`` (uuid), and ``records`` or ``report``."""
+
+from django.dispatch import Signal
+
+documents_applied = Signal()
+"""``records``: list of ``coordination.records.AppliedRecord``."""
+
+documents_refused = Signal()
+"""``records``: list of ``coordination.records.RefusedRecord``."""
+
+node_reported = Signal()
+"""``report``: ``coordination.records.NodeReport``; ``received_at``: aware datetime."""

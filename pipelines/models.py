@@ -1,0 +1,173 @@
+"""Pipeline, its steps and bindings, and Publication, the outbox by which every change reaches the workers."""
+
+import uuid
+
+from django.db import models
+from django.utils.timezone import now
+from django.utils.translation import gettext_lazy as _
+from simple_history.models import HistoricalRecords
+
+from tasks.models import Task
+from workers.models import Node
+
+
+class Pipeline(models.Model):
+    """An ordered set of steps with a schedule. Its uuid never changes; it is part of etcd keys and run ids."""
+
+    class Overlap(models.TextChoices):
+        SKIP = "skip", _("Skip")
+        ALLOW = "allow", _("Allow")
+        QUEUE = "queue", _("Queue one")
+        REPLACE = "replace", _("Replace the running one")
+
+    class Misfire(models.TextChoices):
+        SKIP = "skip", _("Skip")
+        LATEST = "latest", _("Run the latest")
+        ALL = "all", _("Run all")
+
+    class Placement(models.TextChoices):
+        EVERY = "every", _("Every bound node")
+        ONE_STICKY = "one_sticky", _("One node, sticky")
+        ONE_SPREAD = "one_spread", _("One node, spread")
+
+    class OnNodeLoss(models.TextChoices):
+        ABANDON = "abandon", _("Abandon (at most once)")
+        RERUN = "rerun", _("Rerun elsewhere (at least once)")
+
+    class DstGap(models.TextChoices):
+        SHIFT = "shift", _("Run right after the gap")
+        SKIP = "skip", _("Skip")
+
+    class DstRepeat(models.TextChoices):
+        FIRST = "first", _("Run once")
+        BOTH = "both", _("Run both times")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.CharField(_("name"), max_length=150, unique=True)
+    description = models.CharField(_("description"), max_length=500, blank=True)
+    enabled = models.BooleanField(_("enabled"), default=False)
+    paused = models.BooleanField(_("paused"), default=False)
+    schedule = models.CharField(_("schedule"), max_length=250, default="@manual")
+    timezone = models.CharField(_("time zone"), max_length=64, default="UTC")
+    dst_gap = models.CharField(_("in a DST gap"), max_length=10, choices=DstGap, default=DstGap.SHIFT)
+    dst_repeat = models.CharField(_("in a repeated hour"), max_length=10, choices=DstRepeat, default=DstRepeat.FIRST)
+    starts_at = models.DateTimeField(_("starts"), null=True, blank=True)
+    ends_at = models.DateTimeField(_("ends"), null=True, blank=True)
+    jitter = models.FloatField(_("jitter (s)"), default=0)
+    misfire = models.CharField(_("missed fires"), max_length=10, choices=Misfire, default=Misfire.SKIP)
+    misfire_grace = models.FloatField(_("misfire grace (s)"), default=60)
+    misfire_window = models.FloatField(_("catch-up window (s)"), default=86400)
+    misfire_cap = models.PositiveIntegerField(_("catch-up cap"), default=100)
+    overlap = models.CharField(_("overlap"), max_length=10, choices=Overlap, default=Overlap.SKIP)
+    placement = models.CharField(_("placement"), max_length=10, choices=Placement, default=Placement.EVERY)
+    on_node_loss = models.CharField(_("on node loss"), max_length=10, choices=OnNodeLoss, default=OnNodeLoss.ABANDON)
+    timeout = models.FloatField(_("time limit (s)"), default=0)
+    on_success = models.ForeignKey(
+        Task, on_delete=models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("on success")
+    )
+    on_failure = models.ForeignKey(
+        Task, on_delete=models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("on failure")
+    )
+    node_labels = models.JSONField(_("bound by labels"), default=dict, blank=True)
+    generation = models.BigIntegerField(default=0, editable=False)
+    not_before = models.DateTimeField(default=now, editable=False)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    updated_at = models.DateTimeField(_("updated"), auto_now=True)
+    history = HistoricalRecords(excluded_fields=["generation", "not_before"])
+
+    class Meta:
+        verbose_name = _("pipeline")
+        verbose_name_plural = _("pipelines")
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Step(models.Model):
+    """A task placed in a pipeline. Steps that share a position run side by side. Durations are seconds, 0 = none."""
+
+    class Dependence(models.TextChoices):
+        STRONG = "strong", _("Strong")
+        WEAK = "weak", _("Weak")
+
+    pipeline = models.ForeignKey(Pipeline, on_delete=models.CASCADE, related_name="steps")
+    task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="steps", verbose_name=_("task"))
+    position = models.PositiveIntegerField(_("position"), default=0)
+    dependence = models.CharField(_("dependence"), max_length=10, choices=Dependence, default=Dependence.STRONG)
+    timeout = models.FloatField(_("timeout (s)"), default=0)
+    retries = models.PositiveIntegerField(_("retries"), default=0)
+    interval = models.FloatField(_("interval (s)"), default=0)
+    directory = models.CharField(_("directory"), max_length=500, blank=True)
+    user = models.CharField(_("user"), max_length=64, blank=True)
+    environment = models.JSONField(_("environment"), default=dict, blank=True)
+
+    class Meta:
+        verbose_name = _("step")
+        verbose_name_plural = _("steps")
+        ordering = ["position", "id"]
+
+    def __str__(self) -> str:
+        return f"{self.position}. {self.task}"
+
+
+class Binding(models.Model):
+    """A pipeline bound to a node by name."""
+
+    pipeline = models.ForeignKey(Pipeline, on_delete=models.CASCADE, related_name="bindings")
+    node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="bindings", verbose_name=_("node"))
+
+    class Meta:
+        verbose_name = _("binding")
+        verbose_name_plural = _("bindings")
+        constraints = [models.UniqueConstraint(fields=["pipeline", "node"], name="bound_once")]
+
+    def __str__(self) -> str:
+        return f"{self.pipeline} → {self.node}"
+
+
+class Publication(models.Model):
+    """The outbox: one row per pipeline and node, kept when the pipeline is deleted.
+
+    ``wanted`` is the generation that etcd should hold, ``published`` the one it holds, ``applied`` the one the node
+    has reported. Rows change by conditional updates only. No foreign keys: the row outlives what it speaks of.
+    """
+
+    pipeline = models.UUIDField()
+    node = models.UUIDField()
+    wanted = models.BigIntegerField()
+    published = models.BigIntegerField(default=0)
+    applied = models.BigIntegerField(default=0)
+    removal = models.CharField(max_length=10, blank=True)
+    """Why the node should forget the pipeline (deleted, disabled, unbound); empty: it should hold it."""
+    digest = models.CharField(max_length=64, blank=True)
+    pending = models.BooleanField(default=True)
+    """``published`` is behind ``wanted``; a column, so that the relay finds its work by an index."""
+    error = models.CharField(max_length=500, blank=True)
+    attempts = models.PositiveIntegerField(default=0)
+    retry_at = models.DateTimeField(null=True)
+    wanted_at = models.DateTimeField(default=now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["pipeline", "node"], name="one_publication_per_node")]
+        indexes = [models.Index(fields=["pending", "retry_at"], name="publication_pending")]
+
+    def __str__(self) -> str:
+        return f"{self.pipeline} on {self.node}: {self.published} of {self.wanted}"
+
+
+class Control(models.Model):
+    """The one row of cluster-wide switches; published to every worker as ``/ects/config``."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
+    paused = models.BooleanField(_("pause everything"), default=False)
+    generation = models.BigIntegerField(default=0, editable=False)
+    published = models.BigIntegerField(default=0, editable=False)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        verbose_name = _("global pause")
+        verbose_name_plural = _("global pause")
+
+    def __str__(self) -> str:
+        return "paused" if self.paused else "running"

@@ -1,0 +1,118 @@
+"""Node, the hosts of the cluster, and what is needed to let one join: enrolment tokens and signing keys."""
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from coordination import crypto
+
+
+class Node(models.Model):
+    """A host known to the cluster. ``online`` follows its etcd lease; the rest is what it last said of itself."""
+
+    class Mode(models.TextChoices):
+        WORKER = "worker", _("Worker")
+        MASTER = "master", _("Master")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.CharField(_("name"), max_length=150, unique=True)
+    description = models.CharField(_("description"), max_length=500, blank=True)
+    mode = models.CharField(_("mode"), max_length=10, choices=Mode, default=Mode.WORKER)
+    labels = models.JSONField(_("labels"), default=dict, blank=True)
+    host = models.CharField(_("host"), max_length=255, blank=True)
+    port = models.PositiveIntegerField(_("port"), default=0)
+    version = models.CharField(_("version"), max_length=50, blank=True)
+    online = models.BooleanField(_("online"), default=False)
+    last_seen = models.DateTimeField(_("last seen"), null=True, blank=True)
+    started_at = models.DateTimeField(_("started"), null=True, blank=True)
+    capacity = models.PositiveIntegerField(_("capacity"), default=0)
+    running = models.PositiveIntegerField(_("running"), default=0)
+    backlog = models.PositiveIntegerField(_("journal backlog"), default=0)
+    clock_skew = models.FloatField(_("clock skew (s)"), null=True, blank=True)
+    etcd_connected = models.BooleanField(_("connected to etcd"), default=True)
+    incidents = models.JSONField(_("incidents"), default=list, blank=True)
+    machine_id = models.CharField(max_length=64, blank=True, editable=False)
+    public_key = models.BinaryField(null=True, editable=False)
+    token_digest = models.CharField(max_length=64, blank=True, db_index=True, editable=False)
+    enrolled_at = models.DateTimeField(_("enrolled"), null=True, blank=True)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("node")
+        verbose_name_plural = _("nodes")
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    # Django REST framework and the ingest door ask the authenticated principal for this.
+    is_authenticated = True
+    is_active = True
+
+    @property
+    def status(self) -> str:
+        """``online`` or ``offline``."""
+        return "online" if self.online else "offline"
+
+
+class Refusal(models.Model):
+    """A document or command that a node found in etcd and did not accept, with the reason; one row per key."""
+
+    node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="refusals")
+    key = models.CharField(_("key"), max_length=255)
+    reason = models.CharField(_("reason"), max_length=500)
+    at = models.DateTimeField(_("last refused"))
+    count = models.PositiveIntegerField(_("times"), default=1)
+
+    class Meta:
+        verbose_name = _("refused document")
+        verbose_name_plural = _("refused documents")
+        constraints = [models.UniqueConstraint(fields=["node", "key"], name="one_refusal_per_key")]
+        ordering = ["-at"]
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.reason}"
+
+
+class EnrolmentToken(models.Model):
+    """Lets hosts join, ``uses`` times until ``expires_at``. Only the SHA-256 of the token is kept."""
+
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    node = models.ForeignKey(Node, on_delete=models.CASCADE, null=True, blank=True, verbose_name=_("only for node"))
+    uses = models.PositiveIntegerField(_("uses left"), default=1)
+    expires_at = models.DateTimeField(_("expires"))
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("enrolment token")
+        verbose_name_plural = _("enrolment tokens")
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"#{self.pk}"
+
+
+class SigningKey(models.Model):
+    """The console's Ed25519 keys; the newest signs. The seed is encrypted at rest; an older key signs a newer."""
+
+    key_id = models.CharField(max_length=16, unique=True)
+    verify_key = models.BinaryField()
+    ciphertext = models.BinaryField()
+    signed_by = models.CharField(max_length=16, blank=True)
+    signature = models.BinaryField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("signing key")
+        verbose_name_plural = _("signing keys")
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return self.key_id
+
+    def signer(self) -> crypto.Signer:
+        """Raises ``coordination.crypto.CannotOpen`` under another encryption key."""
+        return crypto.Signer(crypto.decrypt(settings.ECTS_ENCRYPTION_KEY, bytes(self.ciphertext)))
