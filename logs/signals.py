@@ -1,4 +1,4 @@
-"""What ingest tells the apps above it,. Each carries ``node`` (uuid) and ``records`` or ``report``."""
+"""What ingest tells the apps above it, in its transaction; each carries ``node`` (uuid)."""
 
 from django.dispatch import Signal
 
