@@ -1,0 +1,78 @@
+"""Which documents and commands this node acts on: signed by the console, meant for it, and newer than what it has.
+
+Being able to write to etcd is not enough to run something on a worker (DESIGN: signatures cover node id and
+generation, and for commands the expiry). Every refusal is a ``coordination.crypto.Refused`` with a sentence.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import TypeVar
+
+from msgspec import DecodeError
+
+from coordination import crypto, documents
+from coordination.crypto import Refused
+from coordination.documents import FORMAT, Command, Document, PipelineDocument, RunCommand, SharedConfig
+
+T = TypeVar("T")
+
+
+class Acceptance:
+    """Checks envelopes for one node. ``verify_keys`` maps key ids to Ed25519 verify keys (32 bytes)."""
+
+    def __init__(self, node: str, verify_keys: Mapping[str, bytes]) -> None:
+        self._node = node
+        self._keys = verify_keys
+
+    def document(self, envelope: bytes, pipeline: str, held: int) -> Document:
+        """A document or tombstone for ``pipeline``, of generation ``held`` (the newest seen) or newer."""
+        document = _decode(documents.decode_document, crypto.verify("pipeline", envelope, self._keys))
+        self._check(document.format, document.node)
+        if document.pipeline != pipeline:
+            raise Refused(f"it belongs to pipeline {document.pipeline}, not to the key it stands under")
+        if document.generation < held:
+            raise Refused(f"it is older (generation {document.generation}) than what this node has seen ({held})")
+        return document
+
+    def command(self, envelope: bytes, command_id: str, now: datetime) -> Command:
+        """A command that has not expired."""
+        command = _decode(documents.decode_command, crypto.verify("command", envelope, self._keys))
+        self._check(command.format, command.node)
+        if command.id != command_id:
+            raise Refused(f"it is command {command.id}, not the one it stands under")
+        if command.expires_at <= now:
+            raise Refused(f"it expired at {command.expires_at.isoformat()}")
+        if isinstance(command, RunCommand):
+            self._check(command.document.format, command.document.node)
+        return command
+
+    def config(self, envelope: bytes, held: int) -> SharedConfig:
+        """Shared settings of generation ``held`` or newer."""
+        config = _decode(documents.decode_config, crypto.verify("config", envelope, self._keys))
+        if config.format > FORMAT:
+            raise Refused(f"its format {config.format} is newer than this worker knows ({FORMAT}): update the worker")
+        if config.generation < held:
+            raise Refused(f"it is older (generation {config.generation}) than what this node has seen ({held})")
+        return config
+
+    def cached(self, envelope: bytes) -> PipelineDocument | None:
+        """A document from this node's own cache; None when it can no longer be accepted."""
+        try:
+            document = _decode(documents.decode_document, crypto.verify("pipeline", envelope, self._keys))
+            self._check(document.format, document.node)
+        except Refused:
+            return None
+        return document if isinstance(document, PipelineDocument) else None
+
+    def _check(self, written: int, node: str) -> None:
+        if written > FORMAT:
+            raise Refused(f"its format {written} is newer than this worker knows ({FORMAT}): update the worker")
+        if node != self._node:
+            raise Refused(f"it is meant for node {node}, not for this one")
+
+
+def _decode(decoder: Callable[[bytes], T], body: bytes) -> T:
+    try:
+        return decoder(body)
+    except DecodeError as error:
+        raise Refused(f"its content is not understood: {error}") from None

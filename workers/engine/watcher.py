@@ -1,0 +1,72 @@
+"""Follows a prefix in etcd: a snapshot first, then every change, and a new snapshot on any doubt."""
+
+import logging
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from typing import Protocol, cast
+
+from coordination.errors import Compacted, CoordinationError
+from coordination.gateway import Batch, Event, Gateway, KeyValue
+from workers.engine.clock import Clock
+
+log = logging.getLogger(__name__)
+
+RETRY = 0.5
+"""Seconds before etcd is asked again after a failure; doubled each time up to ``RETRY_MOST``."""
+
+RETRY_MOST = 3.0
+
+
+class Follower(Protocol):
+    """Who wants to know."""
+
+    async def snapshot(self, items: Sequence[KeyValue]) -> None:
+        """Everything there is now; what is not in it is not there."""
+        ...
+
+    async def events(self, events: Sequence[Event]) -> None:
+        """What changed since, in order."""
+        ...
+
+
+class Watcher:
+    """Keeps one follower informed of one prefix, for ever; ``run`` returns only when it is cancelled."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        prefix: str,
+        follower: Follower,
+        clock: Clock,
+        on_connection: Callable[[str, bool], None] = lambda prefix, connected: None,
+    ) -> None:
+        self._gateway = gateway
+        self._prefix = prefix
+        self._follower = follower
+        self._clock = clock
+        self._on_connection = on_connection
+        self._retry = RETRY
+
+    async def run(self) -> None:
+        """Snapshot, watch, and again. etcd's failures are logged and retried; the follower's own are raised."""
+        while True:
+            try:
+                await self._follow()
+            except Compacted as error:
+                log.info("%s: %s", self._prefix, error)
+            except CoordinationError as error:
+                self._on_connection(self._prefix, False)
+                log.warning("%s: etcd: %s; trying again in %.1f s", self._prefix, error, self._retry)
+                await self._clock.sleep(self._retry)
+                self._retry = min(self._retry * 2, RETRY_MOST)
+
+    async def _follow(self) -> None:
+        snapshot = await self._gateway.snapshot(self._prefix)
+        self._retry = RETRY
+        self._on_connection(self._prefix, True)
+        await self._follower.snapshot(snapshot.items)
+        watch = self._gateway.watch(self._prefix, snapshot.revision + 1)
+        async with aclosing(cast("AsyncGenerator[Batch]", watch)) as batches:
+            async for batch in batches:
+                if batch.events:
+                    await self._follower.events(batch.events)
