@@ -1,0 +1,169 @@
+"""Real etcd processes for tests: started on free ports of the loopback, killed, paused, restarted, wiped."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+START_TIMEOUT = 20.0
+"""Seconds an etcd may take to answer after its start; CI's machines are slow."""
+
+
+def binary() -> str:
+    """The etcd to test against: ``ECTS_TEST_ETCD`` names another one than the one on the PATH."""
+    return os.environ.get("ECTS_TEST_ETCD") or shutil.which("etcd") or "/usr/bin/etcd"
+
+
+def wait_until(condition: Callable[[], Any], what: str, timeout: float = 10.0) -> Any:
+    """The condition's first true value. Raises AssertionError when there is none within ``timeout`` seconds."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"not within {timeout} s: {what}")
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on at the moment."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+class EtcdServer:
+    """One etcd process and its data directory, alone or as a member of a cluster."""
+
+    def __init__(
+        self, directory: Path, *, name: str = "etcd", options: Sequence[str] = (), scheme: str = "http"
+    ) -> None:
+        self.name = name
+        self.directory = directory
+        self.client_port, self.peer_port, self.metrics_port = free_ports(3)
+        self.scheme = scheme
+        self.options = list(options)
+        self.cluster = f"{name}={self.peer_url}"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def endpoint(self) -> str:
+        """``host:port`` for clients."""
+        return f"127.0.0.1:{self.client_port}"
+
+    @property
+    def client_url(self) -> str:
+        return f"{self.scheme}://{self.endpoint}"
+
+    @property
+    def peer_url(self) -> str:
+        return f"http://127.0.0.1:{self.peer_port}"
+
+    def launch(self) -> None:
+        """Start the process without waiting until it answers."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        with (self.directory / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [binary(), *self._arguments(), *self.options], stdout=log, stderr=log, start_new_session=True
+            )
+
+    def start(self) -> None:
+        """Start the process and wait until it serves requests."""
+        self.launch()
+        self.wait_healthy()
+
+    def wait_healthy(self) -> None:
+        wait_until(self.healthy, f"{self.name} healthy, see {self.directory / 'log'}", START_TIMEOUT)
+
+    def healthy(self) -> bool:
+        """Whether it has a leader and serves requests."""
+        assert self.process is not None
+        assert self.process.poll() is None, f"{self.name} has ended, see {self.directory / 'log'}"
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/health", timeout=1) as reply:
+                return json.load(reply)["health"] == "true"
+        except OSError:
+            return False
+
+    def kill(self) -> None:
+        """kill -9."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def pause(self) -> None:
+        """SIGSTOP: the machine is up, its sockets accept, nothing answers."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        """End the process, in whatever state it is."""
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
+
+    def wipe(self) -> None:
+        """Delete the data of the stopped process: its next start begins from nothing."""
+        shutil.rmtree(self.directory / "data")
+
+    def api(self, path: str, body: dict[str, Any] | None = None, token: str = "") -> dict[str, Any]:
+        """Call etcd's JSON gateway, for example ``api("kv/compaction", {"revision": 7})``."""
+        request = urllib.request.Request(f"{self.client_url}/v3/{path}", data=json.dumps(body or {}).encode())
+        if token:
+            request.add_header("Authorization", token)
+        with urllib.request.urlopen(request, timeout=10) as reply:
+            return json.load(reply)
+
+    def _arguments(self) -> list[str]:
+        return [
+            *("--name", self.name, "--data-dir", str(self.directory / "data"), "--log-level", "warn"),
+            *("--listen-client-urls", self.client_url, "--advertise-client-urls", self.client_url),
+            *("--listen-peer-urls", self.peer_url, "--initial-advertise-peer-urls", self.peer_url),
+            *("--initial-cluster", self.cluster, "--listen-metrics-urls", f"http://127.0.0.1:{self.metrics_port}"),
+        ]
+
+
+@contextmanager
+def running(directory: Path, **settings: Any) -> Iterator[EtcdServer]:
+    """One started etcd, ended at the end of the block."""
+    server = EtcdServer(directory, **settings)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@contextmanager
+def cluster(directory: Path, size: int = 3) -> Iterator[list[EtcdServer]]:
+    """A started cluster, ended at the end of the block."""
+    servers = [EtcdServer(directory / f"node{i}", name=f"node{i}") for i in range(size)]
+    for server in servers:
+        server.cluster = ",".join(f"{member.name}={member.peer_url}" for member in servers)
+    try:
+        for server in servers:
+            server.launch()
+        for server in servers:
+            server.wait_healthy()
+        yield servers
+    finally:
+        for server in servers:
+            server.stop()
