@@ -13,6 +13,7 @@ class Every:
     period: int
     is_reboot: bool = False
     blackouts: dict[datetime, str] = field(default_factory=dict)
+    delay: float = 0
 
     def _index(self, instant: datetime) -> int:
         return (instant - EPOCH) // timedelta(seconds=self.period)
@@ -36,3 +37,6 @@ class Every:
 
     def blacked_out(self, instant: datetime) -> str | None:
         return self.blackouts.get(instant)
+
+    def jittered(self, instant: datetime) -> datetime:
+        return instant + timedelta(seconds=self.delay)

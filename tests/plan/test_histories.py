@@ -39,7 +39,7 @@ class Histories(RuleBasedStateMachine):
 
     def start(self) -> None:
         """A worker begins, with what its journal kept."""
-        cursors = {"p": self.cursor} if self.cursor and self.document else {}
+        cursors = {"p": self.cursor} if self.cursor else {}
         self.plan = Plan("n", started_at=self.now, born=NOON, cursors=cursors)
         if self.document:
             self.take(self.plan.put(self.document, Every(self.period), self.now))

@@ -248,6 +248,20 @@ def test_a_blackout_is_told() -> None:
     assert told(it.due(at(20))) == [("fire", 10, "schedule"), ("skipped", 20, "blackout: holidays")]
 
 
+def test_jitter_delays_the_start_and_not_the_name() -> None:
+    it = plan()
+    it.put(document(jitter=6, misfire_grace=1, overlap="allow"), Every(10, delay=4), NOON)
+    assert it.next_wake() == at(14)
+    assert it.due(at(13)) == []
+    assert told(it.due(at(14.5))) == [("fire", 10, "schedule")]
+
+
+def test_a_start_during_the_jitter_still_fires() -> None:
+    it = plan(started_at=at(22), born=at(-1000), cursors={"p": NOON})
+    it.put(document(jitter=6, overlap="allow"), Every(10, delay=4), at(22))
+    assert [t[:2] for t in told(it.due(at(24)))] == [("missed", 10), ("fire", 20)]
+
+
 @pytest.mark.parametrize("limit", [1, 3])
 def test_due_in_slices_decides_the_same(limit: int) -> None:
     it = plan()

@@ -43,6 +43,8 @@ class Fires(Protocol):
 
     def between(self, start: datetime, end: datetime, limit: int) -> list[datetime]: ...
 
+    def jittered(self, instant: datetime) -> datetime: ...
+
     def blacked_out(self, instant: datetime) -> str | None: ...
 
 
@@ -136,13 +138,13 @@ class Plan:
         return decisions
 
     def remove(self, pipeline: str, until: datetime, now: datetime) -> list[Decision]:
-        """Forgets a pipeline; its instants up to ``until`` (when it was removed) are settled first."""
+        """Forgets a pipeline, but not its cursor; its instants up to ``until`` (when it was removed) are settled."""
         entry = self._entries.pop(pipeline, None)
-        self._cursors.pop(pipeline, None)
         if entry is None:
             return []
         decisions = self._settle(entry, min(until, now), now)
         entry.ticket = 0
+        self._cursors[pipeline] = entry.cursor
         return decisions + self._drop_waiting(entry, "the pipeline was removed from this node")
 
     def pause(self, paused: bool, now: datetime) -> list[Decision]:
@@ -194,7 +196,8 @@ class Plan:
         entry.next = entry.fires.next(entry.cursor)
         entry.ticket = next(self._tickets)
         if entry.next is not None:
-            wake = max(entry.next, now + PAUSE_REST) if self._is_paused(entry) else entry.next
+            begins = entry.fires.jittered(entry.next)
+            wake = max(begins, now + PAUSE_REST) if self._is_paused(entry) else begins
             heapq.heappush(self._heap, (wake, entry.ticket, entry))
 
     def _settle(self, entry: _Entry, until: datetime, now: datetime) -> list[Decision]:
@@ -210,7 +213,7 @@ class Plan:
         """Decides the next instant, or a whole stretch of instants with one fate, and moves the cursor past it."""
         if self._is_paused(entry):
             return self._stretch(entry, until, "skipped", PAUSED)
-        late = min(until, max(self._started_at, now - timedelta(seconds=entry.document.misfire_grace)))
+        late = self._late(entry, until, now)
         if entry.next is not None and entry.next <= late:
             return self._misfired(entry, late, now, catch_up)
         if entry.next is None:
@@ -219,6 +222,16 @@ class Plan:
         if blackout := entry.fires.blacked_out(instant):
             return [self._note(entry, instant, "skipped", f"blackout: {blackout}")]
         return self._begin(entry, instant, "schedule", now)
+
+    def _late(self, entry: _Entry, until: datetime, now: datetime) -> datetime:
+        """Instants up to this one are misfires: past the grace, or while the worker was down. The jitter counts."""
+        passed = max(self._started_at, now - timedelta(seconds=entry.document.misfire_grace))
+        late = min(until, passed)
+        if entry.document.jitter:
+            last = entry.fires.previous(late + timedelta(microseconds=1))
+            if last is not None and entry.fires.jittered(last) > passed:
+                return last - timedelta(microseconds=1)
+        return late
 
     def _misfired(self, entry: _Entry, late: datetime, now: datetime, catch_up: bool) -> list[Decision]:
         reason = DOWN if late <= self._started_at else "the worker was stopped or too busy for longer than the grace"
