@@ -5,7 +5,7 @@ suite runs over all of them. Every method raises subclasses of ``coordination.er
 Durations are seconds; revisions are etcd's cluster-wide integers.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -147,7 +147,7 @@ class Gateway(Protocol):
         """One transaction. Unavailable and DeadlineExceeded leave open whether it was applied."""
         ...
 
-    def watch(self, prefix: str, start_revision: int) -> AsyncIterator[Batch]:
+    def watch(self, prefix: str, start_revision: int) -> AsyncGenerator[Batch, None]:
         """Changes below the prefix from ``start_revision`` on, for ever, without a gap.
 
         Reconnects by itself while the server is away for a short time and resumes at the last delivered

@@ -1,12 +1,12 @@
 """Follows a prefix in etcd: a snapshot first, then every change, and a new snapshot on any doubt."""
 
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from typing import Protocol, cast
+from typing import Protocol
 
 from coordination.errors import Compacted, CoordinationError
-from coordination.gateway import Batch, Event, Gateway, KeyValue
+from coordination.gateway import Event, Gateway, KeyValue
 from workers.engine.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class Watcher:
         self._on_connection(self._prefix, True)
         await self._follower.snapshot(snapshot.items)
         watch = self._gateway.watch(self._prefix, snapshot.revision + 1)
-        async with aclosing(cast("AsyncGenerator[Batch]", watch)) as batches:
+        async with aclosing(watch) as batches:
             async for batch in batches:
                 if batch.events:
                     await self._follower.events(batch.events)
