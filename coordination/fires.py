@@ -87,8 +87,9 @@ class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class FireRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The record. ``generation`` is the lowest document generation that may still claim. ``inherited`` is the version
-    of the record that was carried over from an earlier epoch (0: none)."""
+    """The record. ``generation`` is the lowest document generation that may still claim. ``inherited`` is the epoch and
+    version of the record that was carried over from an earlier epoch, until a transition builds on it: so long a
+    better memory may replace it."""
 
     epoch: int
     version: int = 0
@@ -98,7 +99,7 @@ class FireRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     runs: tuple[Claim, ...] = ()
     recent: tuple[Decision, ...] = ()
     timing: Timing | None = None
-    inherited: int = 0
+    inherited: tuple[int, int] | None = None
 
     def run(self, nonce: str) -> Claim | None:
         """The running entry of this claim."""
@@ -156,7 +157,7 @@ def begin(epoch: int, mark: datetime) -> FireRecord:
 
 def inherit(known: FireRecord, epoch: int) -> FireRecord:
     """What a node remembers from an earlier epoch, carried into a new one."""
-    return replace(known, epoch=epoch, inherited=known.version)
+    return replace(known, epoch=epoch, inherited=(known.epoch, known.version))
 
 
 def advance(record: FireRecord, mark: datetime, expected: Iterable[datetime]) -> FireRecord:

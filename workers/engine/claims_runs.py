@@ -1,0 +1,104 @@
+"""Steps about runs that are going: their end, their move to a new session, the takeover of orphans. Pure."""
+
+from dataclasses import dataclass, field
+
+from coordination import fires
+from coordination.fires import Claim
+from coordination.gateway import Compare
+from workers.engine.claims_scene import Job, Scene, Step
+
+LOST = "the node that ran it was lost"
+
+PROBE = 5.0
+"""Seconds between two tries to take over from a node that shows no presence."""
+
+SLOW_PROBE = 60.0
+"""The same, for a node that does: it looks after its own runs, unless it has forgotten them."""
+
+
+@dataclass(slots=True)
+class Probes:
+    """When to try next (boot seconds) whether a run is orphaned, by its nonce."""
+
+    at: dict[str, float] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)
+    """Runs whose node shows no presence."""
+
+    def suspect(self, nonce: str) -> None:
+        """Its session was seen to be absent: try at once."""
+        self.at[nonce] = float("-inf")
+
+    def due(self, scene: Scene, run: Claim) -> bool:
+        """Whether to try now. Sooner when its node shows no presence, in the order of the ranks."""
+        members = scene.standing.members
+        gone = run.node == scene.me or (members is not None and run.node not in members)
+        place = 0 if run.node == scene.me else scene.rank(run.instant)
+        if gone and run.nonce not in self.gone:
+            self.gone.add(run.nonce)
+            known = self.at.get(run.nonce, float("inf"))
+            self.at[run.nonce] = min(known, scene.now.boot + place * scene.document.standby_delay)
+        elif not gone:
+            self.gone.discard(run.nonce)
+        pause = PROBE if gone else SLOW_PROBE
+        if self.at.setdefault(run.nonce, scene.now.boot + pause * (1 + place)) > scene.now.boot:
+            return False
+        self.at[run.nonce] = scene.now.boot + pause
+        return True
+
+    def keep(self, nonces: set[str]) -> None:
+        """Forgets all other runs."""
+        self.at = {nonce: at for nonce, at in self.at.items() if nonce in nonces}
+        self.gone &= nonces
+
+    def next(self) -> float | None:
+        """The boot second of the next try."""
+        return min(self.at.values(), default=None)
+
+
+def finish_step(scene: Scene) -> Step | None:
+    """A run of this node has ended."""
+    for job in scene.jobs.values():
+        if job.state == "ended" and scene.record.run(job.claim.nonce) is not None:
+            return Step(fires.finish(scene.record, job.claim.nonce, *job.ending))
+    return None
+
+
+def reattach_step(scene: Scene) -> Step | None:
+    """Living runs of this node go on under its present session."""
+    moving = [
+        job.claim.nonce
+        for job in scene.jobs.values()
+        if job.state in ("granted", "running") and job.claim.session != scene.right.session
+    ]
+    record = scene.record
+    for nonce in moving:
+        if record.run(nonce) is not None:
+            record = fires.reattach(record, nonce, scene.right.session)
+    return None if record is scene.record else Step(record, settles=False)
+
+
+def takeover_step(scene: Scene, probes: Probes) -> Step | None:
+    """Closes or reruns what no living session runs. The transaction, not this node's view, says what is orphaned."""
+    probes.keep({run.nonce for run in scene.record.runs})
+    for run in scene.record.runs:
+        if run.nonce in scene.jobs:
+            continue
+        if run.session == scene.right.session:
+            return _taken_over(scene, run, ())
+        if probes.due(scene, run):
+            return _taken_over(scene, run, (Compare.absent(scene.session_key(run)),))
+    return None
+
+
+def _taken_over(scene: Scene, run: Claim, also: tuple[Compare, ...]) -> Step:
+    held_back = scene.phase.document is None or scene.document.paused or scene.standing.paused
+    if scene.document.on_node_loss == "abandon" or held_back:
+        return Step(fires.take_over(scene.record, run.nonce, None, LOST), also)
+    entry = Claim(
+        instant=run.instant,
+        attempt=run.attempt + 1,
+        node=scene.me,
+        session=scene.right.session,
+        nonce=scene.new_nonce(),
+    )
+    return Step(fires.take_over(scene.record, run.nonce, entry, LOST), also, job=Job(entry, scene.document, "rerun"))
