@@ -33,6 +33,7 @@ class Histories(RuleBasedStateMachine):
         self.document: PipelineDocument | None = None
         self.period = 0
         self.floor = NOON
+        self.paused = False
         self.start()
 
     # -- the world ----------------------------------------------------------------------------------------------
@@ -41,6 +42,7 @@ class Histories(RuleBasedStateMachine):
         """A worker begins, with what its journal kept."""
         cursors = {"p": self.cursor} if self.cursor else {}
         self.plan = Plan("n", started_at=self.now, born=NOON, cursors=cursors)
+        self.take(self.plan.pause(self.paused, self.now))
         if self.document:
             self.take(self.plan.put(self.document, Every(self.period), self.now))
 
@@ -89,7 +91,7 @@ class Histories(RuleBasedStateMachine):
     @rule()
     def timer(self) -> None:
         self.drain()
-        if self.document and not self.document.paused:
+        if self.document and not self.document.paused and not self.paused:
             self.expect_all_up_to(self.now)
 
     @rule(period=st.sampled_from([1, 2, 7, 30]), overlap=OVERLAPS, misfire=MISFIRES, paused=st.booleans())
@@ -126,6 +128,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(paused=st.booleans())
     def pause_everything(self, paused: bool) -> None:
+        self.paused = paused
         self.take(self.plan.pause(paused, self.now))
 
     @precondition(lambda self: self.going)
