@@ -28,22 +28,29 @@ NTH_BITS = 7
 LAST_DOW_BIT = 42
 
 _EVERY_SEVENTH = 0b10000001000000100000010000001
-_MASKS_KEPT = 64  # months remembered by one rule; time moves on, so a few are in use
+_EVERY_YEAR = (1 << LAST_YEAR - FIRST_YEAR + 1) - 1
 
 
-def _calendar() -> "tuple[array[int], array[int]]":
-    """The first day of every month (one more at the end), and the month of every day; both count from January 1970."""
-    starts, months = array("i", [0]), array("H")
+def _calendar() -> "tuple[array[int], array[int], bytes, bytes]":
+    """Tables of the whole span: first day of each month (and of the one after), month of each day, shape, position.
+
+    Days and months count from January 1970. A *shape* numbers the months that have equal days on equal weekdays: 13
+    months (February of a leap year is the last) by 7 weekdays of their first day. The position in its month is from 0.
+    """
+    starts, months, shapes, positions = array("i", [0]), array("H"), bytearray(), bytearray()
     for month in range((LAST_YEAR - FIRST_YEAR + 1) * 12):
         year = FIRST_YEAR + month // 12
         leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
-        length = 29 if leap and month % 12 == 1 else (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)[month % 12]
-        starts.append(starts[-1] + length)
-        months.extend([month] * length)
-    return starts, months
+        kind = 12 if leap and month % 12 == 1 else month % 12
+        months.extend([month] * _LENGTHS[kind])
+        shapes.extend([kind * 7 + (starts[-1] + 4) % 7] * _LENGTHS[kind])  # 1970-01-01 was a Thursday
+        positions.extend(range(_LENGTHS[kind]))
+        starts.append(starts[-1] + _LENGTHS[kind])
+    return starts, months, bytes(shapes), bytes(positions)
 
 
-MONTH_STARTS, MONTH_OF_DAY = _calendar()
+_LENGTHS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31, 29)
+MONTH_STARTS, MONTH_OF_DAY, SHAPE_OF_DAY, POSITION_OF_DAY = _calendar()
 DAYS = len(MONTH_OF_DAY)
 END = DAYS * DAY
 """The first local second after the last year."""
@@ -60,7 +67,7 @@ class DayRule:
     ``either`` is Vixie's rule for two restricted day fields: one of them is enough.
     """
 
-    __slots__ = ("_masks", "either", "month_days", "months", "week_days", "years")
+    __slots__ = ("_masks", "_some_years", "either", "month_days", "months", "week_days", "years")
 
     def __init__(self, month_days: int, months: int, week_days: int, years: int, either: bool) -> None:
         self.month_days = month_days
@@ -68,19 +75,24 @@ class DayRule:
         self.week_days = week_days
         self.years = years
         self.either = either
-        self._masks: dict[int, int] = {}
+        self._some_years = years != _EVERY_YEAR
+        self._masks: dict[int, int] = {}  # by shape, at most 91
 
     def next(self, day: int) -> int:
         """The first matching day from ``day`` on, or NEVER."""
-        if day >= DAYS:
-            return NEVER
-        month = MONTH_OF_DAY[day]
-        rest = self.mask(month) >> (day - MONTH_STARTS[month])
-        if rest:
+        try:
+            rest = self._masks[SHAPE_OF_DAY[day]] >> POSITION_OF_DAY[day]
+        except LookupError:
+            if day >= DAYS:
+                return NEVER
+            rest = self._compute(SHAPE_OF_DAY[day]) >> POSITION_OF_DAY[day]
+        if rest and not (self._some_years and self._year_off(day)):
             return day + (rest & -rest).bit_length() - 1
+        month = MONTH_OF_DAY[day]
         while (month := self._month_after(month)) != NEVER:
-            if mask := self.mask(month):
-                return MONTH_STARTS[month] + lowest_bit(mask)
+            day = MONTH_STARTS[month]
+            if mask := self._masks.get(SHAPE_OF_DAY[day]) or self._compute(SHAPE_OF_DAY[day]):
+                return day + (mask & -mask).bit_length() - 1
         return NEVER
 
     def previous(self, day: int) -> int:
@@ -88,24 +100,22 @@ class DayRule:
         if day < 0:
             return -1
         month = MONTH_OF_DAY[day]
-        rest = self.mask(month) & ((2 << (day - MONTH_STARTS[month])) - 1)
+        rest = self._compute(SHAPE_OF_DAY[day]) & ((2 << POSITION_OF_DAY[day]) - 1)
+        if self._some_years and self._year_off(day):
+            rest = 0
         while not rest:
             month = self._month_before(month)
             if month < 0:
                 return -1
-            rest = self.mask(month)
-        return MONTH_STARTS[month] + rest.bit_length() - 1
+            day = MONTH_STARTS[month]
+            rest = self._compute(SHAPE_OF_DAY[day])
+        return day - POSITION_OF_DAY[day] + rest.bit_length() - 1
 
-    def mask(self, month: int) -> int:
-        """The matching days of one month (counted from January 1970), bit 0 for the first."""
-        mask = self._masks.get(month)
-        if mask is None:
-            if len(self._masks) >= _MASKS_KEPT:
-                self._masks.clear()
-            mask = self._masks[month] = self._compute(month)
-        return mask
+    def _year_off(self, day: int) -> bool:
+        return not self.years >> MONTH_OF_DAY[day] // 12 & 1
 
     def _month_after(self, month: int) -> int:
+        """The next of the given months in the given years after ``month``, or NEVER."""
         year, index = divmod(month + 1, 12)
         if self.years >> year & 1 and (rest := self.months >> index):
             return month + 1 + lowest_bit(rest)
@@ -113,6 +123,7 @@ class DayRule:
         return (year + 1 + lowest_bit(years)) * 12 + lowest_bit(self.months) if years else NEVER
 
     def _month_before(self, month: int) -> int:
+        """The last of the given months in the given years before ``month``, or -1."""
         year, index = divmod(month - 1, 12)
         if year < 0:
             return -1
@@ -121,15 +132,19 @@ class DayRule:
         years = self.years & ((1 << year) - 1)
         return (years.bit_length() - 1) * 12 + self.months.bit_length() - 1 if years else -1
 
-    def _compute(self, month: int) -> int:
-        if not (self.months >> month % 12 & 1 and self.years >> month // 12 & 1):
-            return 0
-        start = MONTH_STARTS[month]
-        length = MONTH_STARTS[month + 1] - start
-        weekday = (start + 4) % 7  # 1970-01-01 was a Thursday
-        by_date = _by_date(self.month_days, length, weekday)
-        by_weekday = _by_weekday(self.week_days, length, weekday)
-        return by_date | by_weekday if self.either else by_date & by_weekday
+    def _compute(self, shape: int) -> int:
+        """The matching days of a month of this shape, bit 0 for the first."""
+        mask = self._masks.get(shape)
+        if mask is not None:
+            return mask
+        kind, weekday = divmod(shape, 7)
+        mask = 0
+        if self.months >> (1 if kind == 12 else kind) & 1:
+            by_date = _by_date(self.month_days, _LENGTHS[kind], weekday)
+            by_weekday = _by_weekday(self.week_days, _LENGTHS[kind], weekday)
+            mask = by_date | by_weekday if self.either else by_date & by_weekday
+        self._masks[shape] = mask
+        return mask
 
 
 def _by_date(bits: int, length: int, weekday: int) -> int:

@@ -11,7 +11,7 @@ it cannot tell a change of zone from a clock being corrected; this code reads th
 for a change of any size, the skipped day of Apia included.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from functools import lru_cache
 from typing import Protocol
 
@@ -45,20 +45,20 @@ class Recurring:
 
     def next(self, instant: int) -> int:
         """See ``Rule.next``."""
-        zone = self.zone
-        segment = bisect_right(zone.starts, instant) - 1
-        if instant == zone.starts[segment]:
-            return self._next_from(segment, 0, 0)
-        offset = zone.offsets[segment]
+        start, end, offset, fresh = self.zone.recent
+        if not start <= instant < end:
+            start, end, offset, fresh = self.zone.span(instant)
+        if instant == start:
+            return self._next_from(bisect_left(self.zone.starts, start), 0, -1)
+        if instant < fresh and self.once:
+            instant = fresh
         local = instant + offset
-        if self.once and local < zone.peaks[segment]:
-            local = zone.peaks[segment]
-        elif local < 0:
+        if local < 0:  # the evening of 1969 in the west
             local = 0
         found = self.cron.next(local)
-        if found < zone.closings[segment]:
+        if found - offset < end:
             return found - offset
-        return self._next_from(segment + 1, local, found)
+        return self._next_from(bisect_right(self.zone.starts, start), local, found)
 
     def _next_from(self, segment: int, searched: int, found: int) -> int:
         """The first instant in ``segment`` or later; ``found`` is the first match from local second ``searched`` on."""

@@ -25,7 +25,9 @@ DstGap = Literal["shift", "skip"]
 DstRepeat = Literal["first", "both"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
+_moment = datetime.fromtimestamp
 _UNITS = {"w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
 _DURATION = re.compile(r"(?:\d{1,9}[wdhms])+", re.ASCII)
 _FORMS = "@every 90s, @at 2026-05-01T12:00:00Z, @reboot, @manual, " + ", ".join(ALIASES)
@@ -95,25 +97,32 @@ class Schedule:
 
     def next(self, after: datetime) -> datetime | None:
         """The first fire strictly after an aware instant, in UTC, or None. Raises ValueError for a naive one."""
-        return self._search_next(self._rule, after)
+        try:
+            since = after - _EPOCH
+        except TypeError:
+            raise _naive("after") from None
+        instant = since.days * 86_400 + since.seconds + 1
+        found = self._rule.next(instant if instant > self._first else self._first)
+        return _moment(found, UTC) if found <= self._last else None
 
     def previous(self, before: datetime) -> datetime | None:
         """The last fire strictly before an aware instant, in UTC, or None. Raises ValueError for a naive one."""
         instant = min(ceil(_epoch(before, "before")) - 1, self._last)
-        found = self._rule.previous(instant) if instant >= 0 else -1
-        return datetime.fromtimestamp(found, UTC) if found >= self._first else None
+        found = self._rule.previous(instant) if instant >= self._first else -1
+        return _moment(found, UTC) if found >= self._first else None
 
     def between(self, start: datetime, end: datetime, limit: int) -> list[datetime]:
         """The fires after ``start`` up to and including ``end``, oldest first, ``limit`` at most."""
-        return _collect(self._rule, self, start, end, limit)
+        return self._collect(self._rule, start, end, limit)
 
     def raw_next(self, after: datetime) -> datetime | None:
         """As ``next``, as if there were no calendars: what ``blacked_out`` may then explain to the ledger."""
-        return self._search_next(self._raw, after)
+        found = self._raw.next(max(floor(_epoch(after, "after")) + 1, self._first))
+        return _moment(found, UTC) if found <= self._last else None
 
     def raw_between(self, start: datetime, end: datetime, limit: int) -> list[datetime]:
         """As ``between``, as if there were no calendars."""
-        return _collect(self._raw, self, start, end, limit)
+        return self._collect(self._raw, start, end, limit)
 
     def blacked_out(self, instant: datetime) -> str | None:
         """The name of the calendar (and of its entry) that suppresses a fire at this instant, or None."""
@@ -154,18 +163,20 @@ class Schedule:
     def __repr__(self) -> str:
         return f"Schedule({self.text!r}, timezone={self.timezone!r})"
 
-    def _search_next(self, rule: Rule, after: datetime) -> datetime | None:
-        if after.tzinfo is None:
-            raise _naive("after")
-        instant = floor(after.timestamp()) + 1
-        found = rule.next(instant if instant > self._first else self._first)
-        return datetime.fromtimestamp(found, UTC) if found <= self._last else None
+    def _collect(self, rule: Rule, start: datetime, end: datetime, limit: int) -> list[datetime]:
+        found = rule.next(max(floor(_epoch(start, "start")) + 1, self._first))
+        last = min(floor(_epoch(end, "end")), self._last)
+        fires: list[datetime] = []
+        while found <= last and len(fires) < limit:
+            fires.append(_moment(found, UTC))
+            found = rule.next(found + 1)
+        return fires
 
     def _refuse_spent(self, now: datetime) -> None:
         if isinstance(self._raw, Never) or self.raw_next(now) is not None:
             return
         moment = now.astimezone(UTC).isoformat(timespec="seconds")
-        last = "the year 2199" if self._last == END - 1 else f"its end, {datetime.fromtimestamp(self._last, UTC)}"
+        last = "the year 2199" if self._last == END - 1 else f"its end, {_moment(self._last, UTC)}"
         raise ScheduleError(
             "schedule",
             self.text,
@@ -176,23 +187,7 @@ class Schedule:
 
 def next_fires(schedule: Schedule, after: datetime, count: int) -> list[datetime]:
     """The first ``count`` fires strictly after an aware instant, in UTC; fewer when the schedule ends."""
-    fires: list[datetime] = []
-    instant = schedule.next(after)
-    while instant is not None and len(fires) < count:
-        fires.append(instant)
-        instant = schedule.next(instant)
-    return fires
-
-
-def _collect(rule: Rule, schedule: Schedule, start: datetime, end: datetime, limit: int) -> list[datetime]:
-    fires: list[datetime] = []
-    if end.tzinfo is None:
-        raise _naive("end")
-    instant = schedule._search_next(rule, start)
-    while instant is not None and instant <= end and len(fires) < limit:
-        fires.append(instant)
-        instant = schedule._search_next(rule, instant)
-    return fires
+    return schedule.between(after, _LATEST, count)
 
 
 def _naive(name: str) -> ValueError:

@@ -22,6 +22,15 @@ _BEFORE_ALL = -(1 << 62)
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 
 
+class Span(NamedTuple):
+    """A segment of a zone: epoch seconds ``start`` to ``end``; from ``fresh`` on its wall clock shows new times."""
+
+    start: int
+    end: int
+    offset: int
+    fresh: int
+
+
 class Zone:
     """The offsets of one zone: segment i begins at ``starts[i]`` (epoch seconds), ``offsets[i]`` seconds east of UTC.
 
@@ -30,7 +39,7 @@ class Zone:
     (what lies between is repeated), below it after one was put forward (what lies between never occurs).
     """
 
-    __slots__ = ("closings", "key", "offsets", "openings", "peaks", "starts")
+    __slots__ = ("closings", "key", "offsets", "openings", "peaks", "recent", "spans", "starts")
 
     def __init__(self, key: str, starts: list[int], offsets: list[int]) -> None:
         self.key = key
@@ -43,6 +52,13 @@ class Zone:
         for closing in self.closings[:-1]:
             peaks.append(max(peaks[-1], closing))
         self.peaks = tuple(peaks)
+        self.spans = tuple(map(Span, starts, ends, offsets, map(int.__sub__, peaks, offsets)))
+        self.recent = self.spans[-1]
+
+    def span(self, instant: int) -> "Span":
+        """The segment that holds an instant (epoch seconds). It is remembered: most questions are about one season."""
+        self.recent = span = self.spans[bisect_right(self.starts, instant) - 1]
+        return span
 
     def offset(self, instant: int) -> int:
         """Seconds east of UTC at an instant (epoch seconds)."""
