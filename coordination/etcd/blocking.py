@@ -18,6 +18,7 @@ from coordination.etcd.calls import (
     RANGE,
     READ_TRANSACT,
     REVOKE,
+    STATUS,
     TRANSACT,
     Connect,
     Method,
@@ -29,7 +30,7 @@ from coordination.etcd.calls import (
     exchange,
 )
 from coordination.etcd.channel import OPTIONS, Session, credentials
-from coordination.etcd.errors import Failure, closed
+from coordination.etcd.errors import Failure, closed, is_answer
 from coordination.gateway import (
     CALL_TIMEOUT,
     Compare,
@@ -88,19 +89,23 @@ class BlockingConnection:
                 return time.sleep(seconds)
 
     def _connect(self, step: Connect) -> int | None:
-        ready: queue.SimpleQueue[int] = queue.SimpleQueue()
-        waits = []
+        """The first endpoint whose server answers: a connected channel alone may be that of a stopped process."""
+        ended: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
+        greetings = []
         for endpoint in step.endpoints:
-            wait = grpc.channel_ready_future(self._channel(endpoint))
-            wait.add_done_callback(lambda _, endpoint=endpoint: ready.put(endpoint))
-            waits.append(wait)
+            method = self._method(endpoint, STATUS)
+            greeting = method.future(pb.StatusRequest(), timeout=step.seconds, wait_for_ready=True)
+            greeting.add_done_callback(lambda call, endpoint=endpoint: ended.put((endpoint, call)))
+            greetings.append(greeting)
         try:
-            return ready.get(timeout=step.seconds)
-        except queue.Empty:
+            for _ in greetings:
+                endpoint, call = ended.get()
+                if is_answer(call.code()):
+                    return endpoint
             return None
         finally:
-            for wait in waits:
-                wait.cancel()
+            for greeting in greetings:
+                greeting.cancel()
 
     def _sign_in(self, step: SignIn) -> None:
         with self._signing_in:
@@ -108,19 +113,19 @@ class BlockingConnection:
                 self.session.token = self.run(authenticate(self.session, step.seconds))
 
     def _send(self, step: Send) -> Any:
-        channel = self._channel(step.endpoint)
+        method = self._method(step.endpoint, step.method)
         metadata = (("token", step.token),) if step.token else ()
         try:
-            method = channel.unary_unary(
-                step.method.path,
-                request_serializer=_serialize,
-                response_deserializer=step.method.reply.FromString,
-            )
             return method(step.request, timeout=step.seconds, metadata=metadata)
         except grpc.RpcError as error:
             raise Failure(error.code(), error.details() or "") from None
         except ValueError:
             raise closed() from None
+
+    def _method(self, endpoint: int, method: Method) -> grpc.UnaryUnaryMultiCallable:
+        return self._channel(endpoint).unary_unary(
+            method.path, request_serializer=_serialize, response_deserializer=method.reply.FromString
+        )
 
     def _channel(self, endpoint: int) -> grpc.Channel:
         with self._lock:
@@ -146,6 +151,11 @@ class SyncEtcd:
         self._settings = settings
         self._clock = clock
         self._connections: dict[int, BlockingConnection] = {}
+
+    @property
+    def endpoint(self) -> str | None:
+        """The endpoint in use, or None while none is known to answer."""
+        return self._connection().session.ring.in_use
 
     def get(self, key: str, *, timeout: float = CALL_TIMEOUT) -> KeyValue | None:
         return requests.first(self._call(RANGE, requests.read(key), timeout))

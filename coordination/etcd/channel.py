@@ -60,8 +60,14 @@ class Ring:
 
     @property
     def current(self) -> int | None:
-        """The endpoint that answered last, or None when one has to be found."""
+        """The position of the endpoint that answered last, or None when one has to be found."""
         return self._current
+
+    @property
+    def in_use(self) -> str | None:
+        """The name of ``current``."""
+        current = self._current
+        return None if current is None else self.endpoints[current]
 
     def candidates(self) -> tuple[int, ...]:
         """The endpoints worth trying, in order: those that did not fail lately."""

@@ -37,6 +37,11 @@ class AsyncEtcd:
         self._session = Session(settings, clock)
         self._connection = AsyncConnection(self._session)
 
+    @property
+    def endpoint(self) -> str | None:
+        """The endpoint in use, or None while none is known to answer."""
+        return self._session.ring.in_use
+
     async def get(self, key: str, *, timeout: float = CALL_TIMEOUT) -> KeyValue | None:
         return requests.first(await self._call(RANGE, requests.read(key), timeout))
 

@@ -7,9 +7,9 @@ from typing import Any
 from grpc import aio
 
 from coordination.etcd import etcd_pb2 as pb
-from coordination.etcd.calls import WATCH, Connect, Method, Pause, Send, SignIn, Step, authenticate
+from coordination.etcd.calls import STATUS, WATCH, Connect, Method, Pause, Send, SignIn, Step, authenticate
 from coordination.etcd.channel import OPTIONS, Session, credentials
-from coordination.etcd.errors import Failure, closed
+from coordination.etcd.errors import Failure, closed, is_answer
 
 
 class AsyncConnection:
@@ -72,14 +72,29 @@ class AsyncConnection:
                 return await asyncio.sleep(seconds)
 
     async def _connect(self, step: Connect) -> int | None:
-        waits = {asyncio.ensure_future(self._channel(i).channel_ready()): i for i in step.endpoints}
+        greetings = [asyncio.ensure_future(self._greet(endpoint, step.seconds)) for endpoint in step.endpoints]
         try:
-            ready, _ = await asyncio.wait(waits, timeout=step.seconds, return_when=asyncio.FIRST_COMPLETED)
-            return min((waits[wait] for wait in ready if not wait.exception()), default=None)
+            for greeting in asyncio.as_completed(greetings):
+                endpoint = await greeting
+                if endpoint is not None:
+                    return endpoint
+            return None
         finally:
-            for wait in waits:
-                wait.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)
+            for each in greetings:
+                each.cancel()
+            await asyncio.gather(*greetings, return_exceptions=True)
+
+    async def _greet(self, endpoint: int, timeout: float) -> int | None:
+        """The endpoint if its server answers in time: a connected channel alone may be that of a stopped process."""
+        method = self._method(endpoint, STATUS)
+        try:
+            await method(pb.StatusRequest(), timeout=timeout, wait_for_ready=True)
+        except aio.AioRpcError as error:
+            return endpoint if is_answer(error.code()) else None
+        except asyncio.CancelledError:
+            raise_if_cancelled()
+            raise closed() from None
+        return endpoint
 
     async def _send(self, step: Send) -> Any:
         method = self._method(step.endpoint, step.method)

@@ -66,6 +66,16 @@ _BY_CODE: dict[grpc.StatusCode, tuple[type[CoordinationError], str]] = {
 }
 
 
+def is_answer(code: grpc.StatusCode) -> bool:
+    """Whether a call that ended so has reached a server: refused, not lost."""
+    return code in (
+        grpc.StatusCode.OK,
+        grpc.StatusCode.UNAUTHENTICATED,
+        grpc.StatusCode.PERMISSION_DENIED,
+        grpc.StatusCode.UNIMPLEMENTED,
+    )
+
+
 def translate(failure: Failure, where: str) -> CoordinationError:
     """The failure as one of ours. ``where`` names the endpoint or endpoints. Codes that leave open what happened at
     the server (UNAVAILABLE, INTERNAL, UNKNOWN, CANCELLED ...) become Unavailable, which is ambiguous for a write."""
