@@ -1,17 +1,34 @@
 """Pipeline, its steps and bindings, and Publication, the outbox by which every change reaches the workers."""
 
 import uuid
+from typing import Any
 
-from django.db import models
+from django.db import models, transaction
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 from simple_history.models import HistoricalRecords
 
+from tasks.definitions import Definition, DefinitionQuerySet
 from tasks.models import Task
 from workers.models import Node
 
+TIMING = ("schedule", "timezone", "dst_gap", "dst_repeat", "starts_at", "ends_at", "jitter")
+"""Fields whose change gives a pipeline new instants: those before the change are nobody's to catch up."""
 
-class Pipeline(models.Model):
+
+class PipelineQuerySet(DefinitionQuerySet):
+    """Bulk writes that hold back what would otherwise be caught up."""
+
+    def update(self, **values: Any) -> int:
+        """As ``DefinitionQuerySet.update``; new instants, enabling and unpausing begin now."""
+        if values.get("enabled") or values.get("paused") is False or not values.keys().isdisjoint(TIMING):
+            values.setdefault("not_before", now())
+        return super().update(**values)
+
+    update.alters_data = True
+
+
+class Pipeline(Definition):
     """An ordered set of steps with a schedule. Its uuid never changes; it is part of etcd keys and run ids."""
 
     class Overlap(models.TextChoices):
@@ -75,6 +92,8 @@ class Pipeline(models.Model):
     updated_at = models.DateTimeField(_("updated"), auto_now=True)
     history = HistoricalRecords(excluded_fields=["generation", "not_before"])
 
+    objects = PipelineQuerySet.as_manager()
+
     class Meta:
         verbose_name = _("pipeline")
         verbose_name_plural = _("pipelines")
@@ -83,8 +102,23 @@ class Pipeline(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def save(self, *args: Any, update_fields: Any = None, **kwargs: Any) -> None:
+        """Never takes the generation back, and moves ``not_before`` when there are new instants."""
+        with transaction.atomic():
+            before = Pipeline.objects.select_for_update().filter(pk=self.pk).first()
+            if before is not None:
+                self.generation = before.generation
+                self.not_before = now() if self._has_new_instants(before) else before.not_before
+                if update_fields is not None:
+                    update_fields = {*update_fields, "not_before"}
+            super().save(*args, update_fields=update_fields, **kwargs)
 
-class Step(models.Model):
+    def _has_new_instants(self, before: "Pipeline") -> bool:
+        retimed = any(getattr(self, name) != getattr(before, name) for name in TIMING)
+        return retimed or (self.enabled and not before.enabled) or (before.paused and not self.paused)
+
+
+class Step(Definition):
     """A task placed in a pipeline. Steps that share a position run side by side. Durations are seconds, 0 = none."""
 
     class Dependence(models.TextChoices):
@@ -111,7 +145,7 @@ class Step(models.Model):
         return f"{self.position}. {self.task}"
 
 
-class Binding(models.Model):
+class Binding(Definition):
     """A pipeline bound to a node by name."""
 
     pipeline = models.ForeignKey(Pipeline, on_delete=models.CASCADE, related_name="bindings")
@@ -140,9 +174,10 @@ class Publication(models.Model):
     applied = models.BigIntegerField(default=0)
     removal = models.CharField(max_length=10, blank=True)
     """Why the node should forget the pipeline (deleted, disabled, unbound); empty: it should hold it."""
-    digest = models.CharField(max_length=64, blank=True)
+    not_before = models.DateTimeField(default=now)
+    """When the node was bound: it catches up nothing before."""
     pending = models.BooleanField(default=True)
-    """``published`` is behind ``wanted``; a column, so that the relay finds its work by an index."""
+    """There is something to do in etcd; a column, so that the relay finds its work by an index."""
     error = models.CharField(max_length=500, blank=True)
     attempts = models.PositiveIntegerField(default=0)
     retry_at = models.DateTimeField(null=True)
@@ -157,7 +192,10 @@ class Publication(models.Model):
 
 
 class Control(models.Model):
-    """The one row of cluster-wide switches; published to every worker as ``/ects/config``."""
+    """The one row of cluster-wide switches; published to every worker as ``/ects/config``.
+
+    ``pipelines.outbox.set_paused`` changes it.
+    """
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
     paused = models.BooleanField(_("pause everything"), default=False)

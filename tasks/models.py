@@ -7,9 +7,10 @@ from django.utils.translation import gettext_lazy as _
 from simple_history.models import HistoricalRecords
 
 from coordination import crypto
+from tasks.definitions import Definition
 
 
-class Task(models.Model):
+class Task(Definition):
     """One piece of work, reusable in many pipelines. Which fields matter depends on its kind."""
 
     class Kind(models.TextChoices):
@@ -46,7 +47,7 @@ class Task(models.Model):
         return self.name
 
 
-class Secret(models.Model):
+class Secret(Definition):
     """A named value, encrypted at rest, used as ``{{ secrets.NAME }}`` and never shown again."""
 
     name = models.CharField(

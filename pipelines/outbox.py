@@ -1,0 +1,187 @@
+"""The outbox: what etcd should hold, written in the transaction that changes the definitions. Database only.
+
+Marking bumps the generation of a pipeline and says for every node concerned what it should hold: the pipeline's
+document, or an order to forget it. ``pipelines.publishing`` carries it out.
+"""
+
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.utils.timezone import now
+
+from coordination.records import AppliedRecord
+from pipelines.models import Binding, Control, Pipeline, Publication, Step
+from workers.models import Node
+
+log = logging.getLogger(__name__)
+
+Removal = Literal["deleted", "disabled", "unbound"]
+
+MARK_AT_ONCE = 500
+"""Pipelines marked by one set of queries; databases limit the length of a list of ids."""
+
+
+def mark(pipelines: Iterable[UUID], floor: int = 0) -> None:
+    """Says that these pipelines have to be published anew, with a generation above ``floor``.
+
+    To be called in the transaction of the change. The pipelines' rows stay locked until it ends, in the order of
+    their ids, so that transactions that mark several never wait for each other in a circle.
+    """
+    ids = sorted(set(pipelines))
+    for start in range(0, len(ids), MARK_AT_ONCE):
+        with transaction.atomic():
+            _mark(ids[start : start + MARK_AT_ONCE], floor)
+
+
+def lock(pipelines: Iterable[UUID]) -> list[Pipeline]:
+    """Locks the pipelines' rows until the end of the transaction, in the order of their ids."""
+    rows = Pipeline.objects.select_for_update().filter(pk__in=list(pipelines)).order_by("pk")
+    return list(rows.only("generation", "enabled"))
+
+
+def mark_deleted(pipeline: UUID, generation: int) -> None:
+    """Every node is to forget the pipeline, which had this generation when it was deleted."""
+    rows = Publication.objects.select_for_update().filter(pipeline=pipeline)
+    highest = max([generation, *(max(row.wanted, row.applied) for row in rows)])
+    _want(rows, next_generation(highest), "deleted")
+
+
+def mark_unknown(pipeline: UUID, node: UUID, generation: int) -> None:
+    """A node holds, at this generation, a pipeline of which the outbox knows nothing (the database was restored from
+    a backup): publish it anew if the node should hold it, else order the node to forget it."""
+    with transaction.atomic():
+        exists = bool(lock([pipeline]))
+        mark([pipeline], floor=generation)
+        wanted, removal = next_generation(generation), "unbound" if exists else "deleted"
+        Publication.objects.get_or_create(pipeline=pipeline, node=node, defaults={"wanted": wanted, "removal": removal})
+
+
+def next_generation(previous: int) -> int:
+    """Unix milliseconds, or one more than the previous generation when that is ahead of the clock."""
+    return max(previous + 1, time.time_ns() // 1_000_000)
+
+
+def applied(node: UUID, records: Iterable[AppliedRecord]) -> None:
+    """Takes in what a node acts on now. A generation the database has not reached means that the database is older
+    than the node (restored from a backup): the outbox steps past it."""
+    newest: dict[UUID, AppliedRecord] = {}
+    for record in records:
+        try:
+            pipeline = UUID(record.pipeline)
+        except ValueError:
+            log.warning("node %s reports a pipeline %.50r, which is no id", node, record.pipeline)
+            continue
+        if pipeline not in newest or record.generation > newest[pipeline].generation:
+            newest[pipeline] = record
+    rows = {row.pipeline: row for row in Publication.objects.filter(node=node, pipeline__in=newest)}
+    for pipeline, record in newest.items():
+        row = rows.get(pipeline)
+        if row is not None:
+            _applied(row, record)
+        elif not record.removed:
+            mark_unknown(pipeline, node, record.generation)
+
+
+def step_past(row: Publication, generation: int) -> None:
+    """Wants a newer generation than one that was found in etcd or on a node, if that is ahead of the row."""
+    if generation <= row.wanted:
+        return
+    if row.removal:
+        _want(Publication.objects.filter(pk=row.pk, wanted=row.wanted), next_generation(generation), row.removal)
+    else:
+        mark([row.pipeline], floor=generation)
+
+
+def set_paused(paused: bool) -> Control:
+    """The global pause switch. Changing nothing publishes nothing."""
+    with transaction.atomic():
+        control, _ = Control.objects.select_for_update().get_or_create(pk=1)
+        if control.paused != paused or not control.generation:
+            control.paused = paused
+            control.generation = next_generation(control.generation)
+            control.save()
+    return control
+
+
+def unpublished(pipelines: Iterable[UUID]) -> QuerySet[Publication]:
+    """Rows of these pipelines that etcd does not show yet."""
+    return Publication.objects.filter(pipeline__in=list(pipelines), published__lt=F("wanted"))
+
+
+def targets(pipelines: Iterable[UUID]) -> dict[UUID, set[UUID]]:
+    """The nodes that should hold each pipeline: bound by name or by labels; none for one that is not enabled or
+    has no steps."""
+    active = Pipeline.objects.filter(pk__in=list(pipelines), enabled=True)
+    labels = dict(active.filter(Exists(Step.objects.filter(pipeline=OuterRef("pk")))).values_list("pk", "node_labels"))
+    result: dict[UUID, set[UUID]] = {pipeline: set() for pipeline in labels}
+    for pipeline, node in Binding.objects.filter(pipeline__in=labels).values_list("pipeline", "node"):
+        result[pipeline].add(node)
+    if any(labels.values()):
+        workers = list(Node.objects.filter(mode=Node.Mode.WORKER).values_list("pk", "labels"))
+        for pipeline, wanted in labels.items():
+            result[pipeline].update(node for node, has in workers if matches(wanted, has))
+    return result
+
+
+def concerned_by(node: Node) -> set[UUID]:
+    """Pipelines that the node holds, or is to hold by its labels."""
+    held = set(Publication.objects.filter(node=node.pk, removal="").values_list("pipeline", flat=True))
+    labels = Pipeline.objects.filter(enabled=True).exclude(node_labels={}).values_list("pk", "node_labels")
+    return held | {pipeline for pipeline, wanted in labels if matches(wanted, node.labels)}
+
+
+def matches(wanted: Mapping[str, str], labels: Mapping[str, str]) -> bool:
+    """Whether a node with ``labels`` is bound by the labels that a pipeline asks for (none: no node)."""
+    return bool(wanted) and all(labels.get(name) == value for name, value in wanted.items())
+
+
+def _mark(ids: list[UUID], floor: int) -> None:
+    locked = lock(ids)
+    rows: dict[UUID, dict[UUID, Publication]] = defaultdict(dict)
+    for row in Publication.objects.filter(pipeline__in=ids):
+        rows[row.pipeline][row.node] = row
+    wanted_nodes = targets(pipeline.pk for pipeline in locked)
+    generations: dict[int, list[UUID]] = defaultdict(list)
+    fresh: list[Publication] = []
+    for pipeline in locked:
+        known, nodes = rows[pipeline.pk], wanted_nodes.get(pipeline.pk, set())
+        highest = max([floor, pipeline.generation, *(max(row.wanted, row.applied) for row in known.values())])
+        generation = next_generation(highest)
+        generations[generation].append(pipeline.pk)
+        fresh += [Publication(pipeline=pipeline.pk, node=node, wanted=generation) for node in nodes - known.keys()]
+        _want_all(known, nodes, generation, "unbound" if pipeline.enabled else "disabled")
+    for generation, members in generations.items():
+        Pipeline.objects.filter(pk__in=members).update_quietly(generation=generation)
+    Publication.objects.bulk_create(fresh)
+
+
+def _want_all(known: Mapping[UUID, Publication], nodes: set[UUID], generation: int, removal: Removal) -> None:
+    """The rows that exist: held on, bound again, or to be forgotten. Who is to forget already stays so."""
+    held = [row.pk for node, row in known.items() if node in nodes and not row.removal]
+    again = [row.pk for node, row in known.items() if node in nodes and row.removal]
+    leaving = [row.pk for node, row in known.items() if node not in nodes and not row.removal]
+    _want(Publication.objects.filter(pk__in=held), generation, "")
+    _want(Publication.objects.filter(pk__in=again), generation, "", not_before=now())
+    _want(Publication.objects.filter(pk__in=leaving), generation, removal)
+
+
+def _want(rows: QuerySet[Publication], generation: int, removal: str, **more: datetime) -> None:
+    values: dict[str, Any] = {"wanted": generation, "removal": removal, "wanted_at": now(), **more}
+    rows.update(pending=True, error="", attempts=0, retry_at=None, **values)
+
+
+def _applied(row: Publication, record: AppliedRecord) -> None:
+    """A removal that the node has carried out is pending again: its tombstone can be tidied away."""
+    rows = Publication.objects.filter(pk=row.pk)
+    rows.filter(applied__lt=record.generation).update(applied=record.generation)
+    step_past(row, record.generation)
+    done = Q(wanted__lte=record.generation) & ~Q(removal="")
+    if record.removed:
+        rows.filter(done).update(pending=True, retry_at=None)

@@ -1,0 +1,31 @@
+"""A real etcd for the whole session, a prefix of its own for each test."""
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from coordination.etcd.blocking import SyncEtcd
+from coordination.gateway import EtcdSettings
+from coordination.keys import Keys
+from tests import etcd_server
+from tests.pipelines.makers import Console
+from pipelines import signals  # noqa: F401
+from workers import store
+
+
+@pytest.fixture(scope="session")
+def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[etcd_server.EtcdServer]:
+    """One etcd, shared; a test that stops it starts it again."""
+    with etcd_server.running(tmp_path_factory.mktemp("etcd")) as server:
+        yield server
+
+
+@pytest.fixture
+def console(etcd, settings, monkeypatch, transactional_db) -> Iterator[Console]:
+    """The console's side of this test: its prefix in etcd, and makers for what it defines."""
+    settings.ECTS_ETCD_PREFIX = f"/test-{uuid.uuid4().hex}"
+    gateway = SyncEtcd(EtcdSettings(endpoints=(etcd.endpoint,)))
+    monkeypatch.setattr(store, "sync_gateway", lambda: gateway)
+    yield Console(gateway, Keys(settings.ECTS_ETCD_PREFIX), etcd)
+    gateway.close()
