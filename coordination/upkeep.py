@@ -1,0 +1,52 @@
+"""What the leading master does for a shared pipeline's record, pure: it closes what no worker can, and tidies up.
+
+It writes with the same compare-and-set as the workers (``fires.write``), comparing its own leadership instead of a
+session. Workers do all of this for themselves as long as one of them lives, but for the ledger rows of the dead.
+"""
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+
+from coordination import fires
+from coordination.fires import Decision, FireRecord
+
+ABANDONED = "the node that ran it was lost, and no other node is there to take over"
+
+AHEAD = timedelta(seconds=5)
+"""A mark further in the future comes from a clock that nobody should have trusted."""
+
+
+def tended(
+    record: FireRecord,
+    *,
+    generation: int,
+    sessions: Collection[tuple[str, str]],
+    bound_alive: bool,
+    stored: Collection[tuple[datetime, int]],
+    now: datetime,
+) -> FireRecord:
+    """The record as it should be, itself when there is nothing to do.
+
+    ``generation`` is that of the published documents (raise only after all of them are put). ``sessions`` are the
+    ``(node, session)`` whose keys exist, read after the record. ``bound_alive``: a bound node is present, so that
+    orphans are its business. ``stored`` are the decisions ``(instant, attempt)`` that the ledger holds.
+    """
+    if generation > record.generation:
+        record = fires.raise_generation(record, generation)
+    if record.mark > now + AHEAD:
+        record = fires.repair_mark(record, now)
+    if not bound_alive:
+        for run in record.runs:
+            if (run.node, run.session) not in sessions:
+                record = fires.take_over(record, run.nonce, None, ABANDONED)
+    return fires.trim(record, stored, now)
+
+
+def unwritten(record: FireRecord, now: datetime, patience: timedelta) -> list[Decision]:
+    """The decisions that the master writes into the ledger itself, unless there is a row: nobody's, and those whose
+    node has not delivered them for ``patience``."""
+    return [
+        entry
+        for entry in record.recent
+        if not entry.node or entry.state == "lost" or (entry.until or entry.instant) < now - patience
+    ]

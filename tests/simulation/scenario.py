@@ -1,0 +1,103 @@
+"""One seed, from the beginning to the verdict."""
+
+from dataclasses import dataclass
+
+from coordination import fires
+from coordination.documents import PipelineDocument
+from coordination.gateway import Event
+from tests.simulation.checker import Checker, History
+from tests.simulation.console import Console
+from tests.simulation.executions import Execution
+from tests.simulation.faults import QUIET, Faults, random_schedule
+from tests.simulation.ledger import Ledger
+from tests.simulation.node import KEYS, Node
+from tests.simulation.world import Etcd, World, wall
+
+PIPELINE = "5c9aa1ce-0000-4000-8000-000000000001"
+
+CHECKED = QUIET + 70
+"""Instants up to this second must be decided and told at the end."""
+
+STOP = CHECKED + 45
+
+
+@dataclass(frozen=True)
+class Result:
+    seed: int
+    violations: list[str]
+    trace_hash: str
+    executions: int
+    lines: list[str]
+
+
+def simulate(seed: int, *, keep_trace: bool = False) -> Result:
+    """The same seed gives the same trace hash, always."""
+    world = World(seed, keep_trace=keep_trace)
+    random = world.random
+    etcd, ledger, executions = Etcd(world), Ledger(world), list[Execution]()
+    names = [f"n{number}" for number in range(random.randint(2, 4))]
+    nodes = [Node(world, etcd, ledger, name, executions) for name in names]
+    document = _document(world, names)
+    console = Console(world, etcd, ledger, nodes, document)
+    history = History()
+    etcd.watchers.append(lambda events: _note(history, console, events))
+    longest = random.choice([0.5, 3.0, 12.0, 45.0])
+    for node in nodes:
+        node.duration = lambda: random.uniform(0.1, longest)
+        node.sees_records = random.random() < 0.5
+        world.at(random.uniform(0, 2), node.start)
+    world.at(0.5, console.tick)
+    world.at(1.0, etcd.tick)
+    faults = Faults(world, etcd, console, nodes)
+    faults.plan(random.choice([0, 1, 2, 3, 5, 8, 12]))
+    world.run(STOP)
+    for guard in (node.guard for node in nodes):
+        guard.going.clear()
+    Checker(
+        world,
+        document=document,
+        versions=console.versions,
+        history=history,
+        executions=executions,
+        ledger=ledger,
+        troubles=faults.troubles,
+        nodes=names,
+        first=console.epochs[0].created + (wall(1) - wall(0)),
+        until=wall(CHECKED),
+    ).check()
+    return Result(seed, world.violations, world.trace_hash, len(executions), world.lines)
+
+
+def _document(world: World, names: list[str]) -> PipelineDocument:
+    random = world.random
+    return PipelineDocument(
+        pipeline=PIPELINE,
+        node="",
+        generation=0,
+        not_before=wall(0),
+        name="shared",
+        schedule=random_schedule(world),
+        placement=random.choice(["one_sticky", "one_spread"]),
+        on_node_loss=random.choice(["rerun", "abandon"]),
+        overlap=random.choice(["allow", "skip"]),
+        misfire=random.choice(["skip", "latest", "all"]),
+        misfire_cap=random.choice([2, 100]),
+        misfire_window=random.choice([40.0, 86400.0]),
+        misfire_grace=random.choice([1.0, 30.0]),
+        nodes=tuple(names),
+    )
+
+
+def _note(history: History, console: Console, events: tuple[Event, ...]) -> None:
+    for event in events:
+        if event.kind != "put" or event.item.key != KEYS.fires(PIPELINE):
+            continue
+        before, record = history.last, fires.decode(event.item.value)
+        history.last = record
+        if record.timing is not None:
+            history.adopted.add(record.timing.generation)
+        else:
+            closed = [v for v in console.versions if not v.schedule and v.generation <= record.generation]
+            history.adopted.update(version.generation for version in closed[-1:])
+        if record.inherited is None and len(console.epochs) > 1 and (before is None or before.epoch != record.epoch):
+            history.unknown_until.append(console.epochs[-1].created + (wall(1) - wall(0)))
