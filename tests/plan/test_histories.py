@@ -136,7 +136,7 @@ class Histories(RuleBasedStateMachine):
     def run_ends(self, data: st.DataObject) -> None:
         run = data.draw(st.sampled_from(sorted(self.going)))
         del self.going[run]
-        self.take(self.plan.ended("p", run, self.now))
+        self.take(self.plan.ended("p", run))
 
     @rule(down=st.floats(0, 400))
     def restart(self, down: float) -> None:

@@ -121,9 +121,9 @@ def test_all_runs_them_one_after_another_up_to_the_cap() -> None:
     ]
     first = decisions[2]
     assert isinstance(first, Fire)
-    second = only_fire(it.ended("p", first.run, at(56)))
+    second = only_fire(it.ended("p", first.run))
     assert (second.scheduled_at, second.trigger) == (at(40), "catch_up")
-    assert only_fire(it.ended("p", second.run, at(57))).scheduled_at == at(50)
+    assert only_fire(it.ended("p", second.run)).scheduled_at == at(50)
 
 
 def test_the_window_bounds_what_is_caught_up() -> None:
@@ -168,7 +168,7 @@ def test_overlap_skip_says_so() -> None:
     it.put(document(overlap="skip"), Every(10), NOON)
     first = only_fire(it.due(at(10)))
     assert told(it.due(at(20))) == [("skipped", 20, "the previous run was still going")]
-    assert it.ended("p", first.run, at(25)) == []
+    assert it.ended("p", first.run) == []
     assert told(it.due(at(30))) == [("fire", 30, "schedule")]
 
 
@@ -178,7 +178,7 @@ def test_overlap_queue_holds_one() -> None:
     first = only_fire(it.due(at(10)))
     assert told(it.due(at(20))) == [("running", 20, "waiting for the previous run to end")]
     assert told(it.due(at(30))) == [("skipped", 30, "one fire is waiting already")]
-    assert only_fire(it.ended("p", first.run, at(31))).scheduled_at == at(20)
+    assert only_fire(it.ended("p", first.run)).scheduled_at == at(20)
 
 
 def test_overlap_replace_kills_and_then_runs_the_newest() -> None:
@@ -190,7 +190,7 @@ def test_overlap_replace_kills_and_then_runs_the_newest() -> None:
     assert kill.run == first.run
     assert told([waiting]) == [("running", 20, "waiting for the previous run to end")]
     assert [t[:2] for t in told(it.due(at(30)))] == [("kill", first.run), ("skipped", 20), ("running", 30)]
-    assert only_fire(it.ended("p", first.run, at(31))).scheduled_at == at(30)
+    assert only_fire(it.ended("p", first.run)).scheduled_at == at(30)
 
 
 def test_a_manual_run_counts_for_overlap() -> None:
@@ -198,7 +198,7 @@ def test_a_manual_run_counts_for_overlap() -> None:
     it.put(document(), Every(10), NOON)
     it.began("p", "by-hand")
     assert told(it.due(at(10)))[0][0] == "skipped"
-    it.ended("p", "by-hand", at(11))
+    it.ended("p", "by-hand")
     assert told(it.due(at(20))) == [("fire", 20, "schedule")]
 
 
@@ -237,8 +237,10 @@ def test_a_pipeline_removed_while_down_is_not_caught_up() -> None:
 
 def test_reboot_fires_at_the_start_only() -> None:
     it = plan(started_at=at(5), born=at(-10))
-    assert told(it.put(document(), Every(1, is_reboot=True), at(6), booting=True)) == [("fire", 5, "schedule")]
-    assert it.put(document("q"), Every(1, is_reboot=True), at(7)) == []
+    it.put(document(), Every(1, is_reboot=True), at(6))
+    it.put(document("new", not_before=at(5.5)), Every(1, is_reboot=True), at(6))
+    it.put(document("resting", paused=True), Every(1, is_reboot=True), at(6))
+    assert told(it.reboot()) == [("fire", 5, "schedule"), ("skipped", 5, "paused")]
     assert it.next_wake() is None
 
 

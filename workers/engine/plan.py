@@ -118,11 +118,8 @@ class Plan:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
-    def put(self, document: PipelineDocument, fires: Fires, now: datetime, *, booting: bool = False) -> list[Decision]:
-        """Takes a document, new or changed. Instants up to its ``not_before`` are settled under the old one.
-
-        ``booting`` says that the worker has just started, which is when ``@reboot`` fires.
-        """
+    def put(self, document: PipelineDocument, fires: Fires, now: datetime) -> list[Decision]:
+        """Takes a document, new or changed. Instants up to its ``not_before`` are settled under the old one."""
         decisions: list[Decision] = []
         entry = self._entries.get(document.pipeline)
         if entry is None:
@@ -132,9 +129,15 @@ class Plan:
             decisions = self._settle(entry, min(document.not_before, now), now)
             entry.cursor = max(entry.cursor, document.not_before)
             entry.document, entry.fires = document, fires
-        if booting and fires.is_reboot and document.not_before <= self._started_at:
-            decisions += self._begin(entry, self._started_at, "schedule", now)
         self._schedule(entry, now)
+        return decisions
+
+    def reboot(self) -> list[Decision]:
+        """The worker has started and knows its pipelines: the ``@reboot`` ones fire, this once."""
+        decisions: list[Decision] = []
+        for entry in self._entries.values():
+            if entry.fires.is_reboot and entry.document.not_before <= self._started_at:
+                decisions += self._reboot(entry)
         return decisions
 
     def remove(self, pipeline: str, until: datetime, now: datetime) -> list[Decision]:
@@ -172,7 +175,7 @@ class Plan:
         """A run that the plan did not decide (by hand) is going; it counts for overlap."""
         self._running.setdefault(pipeline, set()).add(run)
 
-    def ended(self, pipeline: str, run: str, now: datetime) -> list[Decision]:
+    def ended(self, pipeline: str, run: str) -> list[Decision]:
         """A run is over: the first fire that waited for it may begin."""
         running = self._running.get(pipeline, set())
         running.discard(run)
@@ -221,7 +224,7 @@ class Plan:
         entry.cursor = instant = entry.next
         if blackout := entry.fires.blacked_out(instant):
             return [self._note(entry, instant, "skipped", f"blackout: {blackout}")]
-        return self._begin(entry, instant, "schedule", now)
+        return self._begin(entry, instant, "schedule")
 
     def _late(self, entry: _Entry, until: datetime, now: datetime) -> datetime:
         """Instants up to this one are misfires: past the grace, or while the worker was down. The jitter counts."""
@@ -242,7 +245,7 @@ class Plan:
         if following is not None and following <= bound:
             return decisions
         for instant in chosen:
-            decisions += self._begin(entry, instant, "catch_up", now)
+            decisions += self._begin(entry, instant, "catch_up")
         entry.cursor = max(entry.cursor, late)
         return decisions
 
@@ -272,7 +275,7 @@ class Plan:
             self._note(entry, instants[0], state, reason, run=run, number=len(instants), until=instants[-1]),
         ]
 
-    def _begin(self, entry: _Entry, instant: datetime, trigger: Trigger, now: datetime) -> list[Decision]:
+    def _begin(self, entry: _Entry, instant: datetime, trigger: Trigger) -> list[Decision]:
         """A fire, unless a run is going and the overlap policy says otherwise."""
         going = self._running.get(entry.document.pipeline, set())
         overlap = entry.document.overlap
@@ -288,6 +291,11 @@ class Plan:
             return [*kills, *dropped, self._wait(entry, instant, trigger)]
         reason = OVERLAP if overlap == "skip" else "one fire is waiting already"
         return [self._note(entry, instant, "skipped", reason)]
+
+    def _reboot(self, entry: _Entry) -> list[Decision]:
+        if self._is_paused(entry):
+            return [self._note(entry, self._started_at, "skipped", PAUSED)]
+        return self._begin(entry, self._started_at, "schedule")
 
     def _fire(self, entry: _Entry, instant: datetime, trigger: Trigger) -> Fire:
         run = fire_run_id(entry.document.pipeline, instant, self._node)

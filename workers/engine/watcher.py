@@ -1,5 +1,6 @@
 """Follows a prefix in etcd: a snapshot first, then every change, and a new snapshot on any doubt."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
@@ -46,6 +47,8 @@ class Watcher:
         self._clock = clock
         self._on_connection = on_connection
         self._retry = RETRY
+        self.synced = asyncio.Event()
+        """Set once the follower has seen a first snapshot."""
 
     async def run(self) -> None:
         """Snapshot, watch, and again. etcd's failures are logged and retried; the follower's own are raised."""
@@ -65,6 +68,7 @@ class Watcher:
         self._retry = RETRY
         self._on_connection(self._prefix, True)
         await self._follower.snapshot(snapshot.items)
+        self.synced.set()
         watch = self._gateway.watch(self._prefix, snapshot.revision + 1)
         async with aclosing(watch) as batches:
             async for batch in batches:

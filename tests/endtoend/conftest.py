@@ -1,0 +1,97 @@
+"""One installation for all end-to-end tests; each test makes its own pipelines."""
+
+import email
+import json
+import threading
+from collections.abc import Iterator
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+
+from tests.endtoend.installation import Installation, free_port
+
+
+class Receiver:
+    """A small HTTP server that remembers what it was sent: (method, path, headers, body)."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[str, str, dict[str, str], bytes]] = []
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def answer(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                receiver.requests.append((self.command, self.path, dict(self.headers), body))
+                status = int(self.path.rsplit("/", 1)[-1]) if self.path.startswith("/status/") else 200
+                reply = json.dumps({"hello": self.path}).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(reply)))
+                self.end_headers()
+                self.wfile.write(reply)
+
+            do_GET = do_POST = do_PUT = answer
+
+            def log_message(self, *arguments: Any) -> None:
+                """Quiet."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class Mailbox:
+    """A local SMTP server that keeps the messages."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self.port = free_port()
+        self._controller = Controller(self, hostname="127.0.0.1", port=self.port)
+        self._controller.start()
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+        self.messages.append(email.message_from_bytes(envelope.content))
+        return "250 OK"
+
+    def close(self) -> None:
+        self._controller.stop()
+
+
+@pytest.fixture(scope="session")
+def receiver() -> Iterator[Receiver]:
+    it = Receiver()
+    yield it
+    it.close()
+
+
+@pytest.fixture(scope="session")
+def mailbox() -> Iterator[Mailbox]:
+    it = Mailbox()
+    yield it
+    it.close()
+
+
+@pytest.fixture(scope="session")
+def ects(tmp_path_factory: pytest.TempPathFactory, mailbox: Mailbox) -> Iterator[Installation]:
+    directory: Path = tmp_path_factory.mktemp("single") / "var"
+    it = Installation(
+        directory,
+        {
+            "ECTS_EMAIL_HOST": "127.0.0.1",
+            "ECTS_EMAIL_PORT": str(mailbox.port),
+            "ECTS_EMAIL_FROM": "ects@example.org",
+            "ECTS_RESYNC_SECONDS": "5",
+        },
+    )
+    try:
+        it.start()
+        yield it
+    finally:
+        it.stop()

@@ -1,0 +1,160 @@
+"""Carries out what the plan decides: starts runs, writes the ledger, ends runs, and drains at the end."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from coordination.documents import PipelineDocument
+from coordination.records import RunRecord, RunState
+from workers.engine.capacity import Capacity
+from workers.engine.clock import Clock
+from workers.engine.execution import Execution, RunSpec
+from workers.engine.journal import Journal
+from workers.engine.plan import Decision, Fire, Kill, Note, Plan
+
+log = logging.getLogger(__name__)
+
+MakeExecution = Callable[[PipelineDocument, RunSpec], Execution]
+
+STOPPING = "the worker is shutting down"
+
+
+@dataclass(slots=True, eq=False)
+class _Going:
+    pipeline: str
+    task: asyncio.Task[None]
+    execution: Execution | None = None
+    waiting: asyncio.Task[None] | None = None
+    killed: str = ""
+
+
+class Dispatcher:
+    """The runs that are going on this node. At most ``capacity`` at once; the rest wait in order and say so."""
+
+    def __init__(
+        self, *, plan: Plan, journal: Journal, capacity: Capacity, make_execution: MakeExecution, clock: Clock
+    ) -> None:
+        self._plan = plan
+        self._journal = journal
+        self._capacity = capacity
+        self._make_execution = make_execution
+        self._clock = clock
+        self._going: dict[str, _Going] = {}
+        self._stopping = False
+
+    @property
+    def running(self) -> int:
+        """Runs begun and not ended, the waiting ones included."""
+        return len(self._going)
+
+    async def carry_out(self, decisions: Sequence[Decision]) -> None:
+        """Starts fires and journals notes, in the order in which they were decided.
+
+        The notes are handed to the journal before the fires begin, so that the cursor never passes an instant
+        whose fate is not written yet.
+        """
+        notes = [decision.record for decision in decisions if isinstance(decision, Note)]
+        writing = asyncio.create_task(self._journal.state(*notes)) if notes else None
+        for decision in decisions:
+            if isinstance(decision, Fire):
+                spec = RunSpec(run=decision.run, trigger=decision.trigger, scheduled_at=decision.scheduled_at)
+                self._launch(decision.document, spec)
+            elif isinstance(decision, Kill):
+                await self.kill(decision.run, decision.reason)
+        if writing is not None:
+            await writing
+
+    def start(self, document: PipelineDocument, spec: RunSpec) -> None:
+        """Begins a run that the plan did not decide: by hand."""
+        self._plan.began(document.pipeline, spec.run)
+        self._launch(document, spec)
+
+    async def kill(self, run: str, reason: str) -> bool:
+        """Ends a run, going or waiting. False when there is no such run here."""
+        going = self._going.get(run)
+        if going is None:
+            log.info("asked to kill run %s, which is not going here", run)
+            return False
+        going.killed = going.killed or reason
+        if going.execution is not None:
+            going.execution.cancel(reason)
+        elif going.waiting is not None:
+            going.waiting.cancel()
+        return True
+
+    async def drain(self, grace: float) -> None:
+        """No new runs; those going get ``grace`` seconds, then are killed and waited for."""
+        self._stopping = True
+        await self._ended_within(grace)
+        for run in list(self._going):
+            await self.kill(run, STOPPING)
+        await self._ended_within(None)
+
+    def kill_all(self) -> None:
+        """A second request to stop: the grace is over now."""
+        for going in self._going.values():
+            if going.execution is not None:
+                going.execution.cancel(STOPPING)
+                going.execution.cancel(STOPPING)
+
+    async def _ended_within(self, seconds: float | None) -> None:
+        tasks = [going.task for going in self._going.values()]
+        if tasks:
+            await asyncio.wait(tasks, timeout=seconds)
+
+    def _launch(self, document: PipelineDocument, spec: RunSpec) -> None:
+        if self._stopping or spec.run in self._going:
+            return
+        task = asyncio.create_task(self._run(document, spec), name=f"run {spec.run}")
+        self._going[spec.run] = _Going(document.pipeline, task)
+
+    async def _run(self, document: PipelineDocument, spec: RunSpec) -> None:
+        going = self._going[spec.run]
+        try:
+            await self._execute(document, spec, going)
+        except Exception:
+            log.exception("run %s of %s broke", spec.run, document.name)
+            record = _record(document, spec, "failed", "the worker broke while running it; see the worker's log")
+            await self._journal.state(record)
+        finally:
+            del self._going[spec.run]
+            decisions = self._plan.ended(document.pipeline, spec.run)
+            await self.carry_out(decisions)
+
+    async def _execute(self, document: PipelineDocument, spec: RunSpec, going: _Going) -> None:
+        if not await self._place(document, spec, going):
+            await self._journal.state(_record(document, spec, "killed", going.killed))
+            return
+        try:
+            going.execution = self._make_execution(document, spec)
+            if going.killed:
+                going.execution.cancel(going.killed)
+            await going.execution.run()
+        finally:
+            self._capacity.release()
+
+    async def _place(self, document: PipelineDocument, spec: RunSpec, going: _Going) -> bool:
+        """Takes a place, waiting for one if need be. False when the run was killed while it waited."""
+        if self._capacity.try_acquire():
+            return True
+        await self._journal.state(_record(document, spec, "running", self._capacity.waiting_reason()))
+        going.waiting = asyncio.create_task(self._capacity.acquire())
+        if going.killed:
+            going.waiting.cancel()
+        await asyncio.wait([going.waiting])
+        return not going.waiting.cancelled()
+
+
+def _record(document: PipelineDocument, spec: RunSpec, state: RunState, reason: str) -> RunRecord:
+    return RunRecord(
+        run=spec.run,
+        pipeline=document.pipeline,
+        pipeline_name=document.name,
+        state=state,
+        trigger=spec.trigger,
+        scheduled_at=spec.scheduled_at,
+        generation=document.generation,
+        attempt=spec.attempt,
+        reason=reason,
+    )

@@ -1,0 +1,277 @@
+"""The worker: everything beside it is wired together here, watched over, and stopped in order."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from coordination.crypto import CannotOpen, unseal
+from coordination.documents import PipelineDocument
+from coordination.documents import Presence as PresenceDocument
+from coordination.gateway import Gateway
+from coordination.keys import Keys
+from coordination.records import NodeReport
+from workers.engine.acceptance import Acceptance
+from workers.engine.capacity import Capacity
+from workers.engine.clock import Clock
+from workers.engine.commands import Commands
+from workers.engine.definitions import Definitions, Settings
+from workers.engine.dispatch import Dispatcher
+from workers.engine.execution import Execution, RunSpec
+from workers.engine.guard import Guard
+from workers.engine.hands import Hands
+from workers.engine.identity import Identity
+from workers.engine.journal import Journal
+from workers.engine.occasions import occasions
+from workers.engine.plan import Decision, Plan
+from workers.engine.presence import Presence
+from workers.engine.recovery import recover
+from workers.engine.shipper import Shipper
+from workers.engine.supervision import Supervisor
+from workers.engine.timer import WallTimer
+from workers.engine.watcher import Follower, Watcher
+
+log = logging.getLogger(__name__)
+
+SYNC_PATIENCE = 3.0
+"""Seconds that a starting worker waits for etcd's word before it fires from what it remembers."""
+
+SHIP_PATIENCE = 5.0
+"""Seconds that a stopping worker takes to deliver what it has; the rest is delivered after the next start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How this worker is run. ``grace``: seconds that running jobs get when the worker stops."""
+
+    state_dir: Path
+    version: str = ""
+    capacity: int = 256
+    grace: float = 10.0
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+class Service:
+    """One worker process. ``environ`` is its environment, of which jobs get next to nothing."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        options: Options,
+        *,
+        gateway: Gateway,
+        client: httpx.AsyncClient,
+        clock: Clock,
+        environ: Mapping[str, str],
+    ) -> None:
+        self._identity = identity
+        self._options = options
+        self._clock = clock
+        self._environ = environ
+        self._gateway = gateway
+        self._started_at = clock.now()
+        self._keys = Keys(identity.prefix)
+        self._host = socket.gethostname()
+        self._supervisor = Supervisor(clock)
+        self._capacity = Capacity(options.capacity)
+        self._journal = Journal(options.state_dir / "journal.db", clock=clock)
+        self._shipper = Shipper(self._journal, identity, client, clock, self._report)
+        lease_file = options.state_dir / "presence.lease"
+        self._presence = Presence(gateway, self._keys.node(identity.node), self._describe, clock, lease_file)
+        self._connected: dict[str, bool] = {}
+        self._synced = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._draining = False
+        self._guard: Guard
+        self._hands: Hands
+        self._plan: Plan
+        self._dispatcher: Dispatcher
+        self._timer: WallTimer
+
+    async def run(self) -> None:
+        """Works until SIGTERM or SIGINT, then drains; a second signal ends the grace."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        await self._journal.open()
+        try:
+            await self._work()
+        finally:
+            await self._journal.close()
+
+    def stop(self) -> None:
+        """Asks the worker to stop; asked again, it kills what runs."""
+        if self._stop.is_set():
+            log.warning("stopping at once")
+            self._dispatcher.kill_all()
+        self._stop.set()
+
+    # -- the life of a worker -----------------------------------------------------------------------------------
+
+    async def _work(self) -> None:
+        await self._prepare()
+        try:
+            await self._begin()
+            await self._stop.wait()
+        finally:
+            await self._end()
+
+    async def _prepare(self) -> None:
+        """What must be true before anything may fire."""
+        self._timer = WallTimer()
+        self._guard = Guard(self._clock)
+        await self._guard.start()
+        self._hands = Hands(
+            clock=self._clock, scratch=self._options.state_dir / "scratch", environ=self._environ, guard=self._guard
+        )
+        await recover(self._journal, self._hands.reaper.kill_run, self._clock)
+        self._plan = Plan(
+            self._identity.node,
+            started_at=self._started_at,
+            born=self._journal.born,
+            cursors=await self._journal.cursors(),
+        )
+        self._dispatcher = Dispatcher(
+            plan=self._plan,
+            journal=self._journal,
+            capacity=self._capacity,
+            make_execution=self._make_execution,
+            clock=self._clock,
+        )
+
+    async def _begin(self) -> None:
+        acceptance = Acceptance(self._identity.node, self._identity.verify_keys)
+        settings = Settings(
+            acceptance=acceptance,
+            journal=self._journal,
+            plan=self._plan,
+            carry_out=self._carry_out,
+            clock=self._clock,
+        )
+        definitions = Definitions(
+            keys=self._keys,
+            acceptance=acceptance,
+            journal=self._journal,
+            plan=self._plan,
+            make_fires=occasions,
+            carry_out=self._carry_out,
+            clock=self._clock,
+            generations=await self._journal.generations(),
+        )
+        commands = Commands(
+            keys=self._keys,
+            acceptance=acceptance,
+            journal=self._journal,
+            dispatcher=self._dispatcher,
+            clock=self._clock,
+        )
+        await settings.load_cache()
+        self._supervisor.start("delivery", self._shipper.run)
+        self._supervisor.start("guard", self._guard.watch)
+        # From memory first: what etcd then says is an edit of it, and settles what passed in between.
+        await definitions.load_cache()
+        watchers = [
+            self._watch(self._keys.config(), settings),
+            self._watch(self._keys.pipelines(self._identity.node), definitions),
+        ]
+        await self._presence.end_earlier_life()
+        self._supervisor.start("presence", self._presence.run)
+        self._supervisor.start("presence refresh", self._presence.refresh)
+        await self._first_word(*watchers)
+        await self._carry_out(self._plan.reboot())
+        self._watch(self._keys.commands(self._identity.node), commands)
+        self._supervisor.start("timer", self._fire)
+        log.info("node %s (%s) is ready", self._identity.name, self._identity.node)
+
+    async def _end(self) -> None:
+        self._draining = True
+        await self._supervisor.stop("timer")
+        log.info("stopping; %d runs are going", self._dispatcher.running)
+        await self._dispatcher.drain(self._options.grace)
+        await self._presence.aclose()
+        await self._supervisor.stop()
+        await self._shipper.drain(SHIP_PATIENCE)
+        await self._hands.close()
+        await self._guard.stop()
+        self._timer.close()
+        await self._gateway.close()
+
+    # -- firing -------------------------------------------------------------------------------------------------
+
+    async def _fire(self) -> None:
+        while True:
+            decisions = self._plan.due(self._clock.now())
+            if decisions:
+                await self._dispatcher.carry_out(decisions)
+            else:
+                await self._timer.wait_until(self._plan.next_wake())
+
+    async def _carry_out(self, decisions: Sequence[Decision]) -> None:
+        """What changes the plan may also change when it is next due."""
+        await self._dispatcher.carry_out(decisions)
+        self._timer.nudge()
+
+    def _make_execution(self, document: PipelineDocument, spec: RunSpec) -> Execution:
+        return Execution(document, spec, self._open(document), self._journal, self._clock, self._hands)
+
+    def _open(self, document: PipelineDocument) -> dict[str, str]:
+        """The secrets of a document. One that this node's key does not open is left out: its step says so."""
+        opened = {}
+        for name, sealed in document.secrets.items():
+            try:
+                opened[name] = unseal(self._identity.private_key, sealed)
+            except CannotOpen as error:
+                log.error("pipeline %s: secret %s: %s", document.name, name, error)
+        return opened
+
+    # -- being connected and being seen -------------------------------------------------------------------------
+
+    def _watch(self, prefix: str, follower: Follower) -> Watcher:
+        self._connected[prefix] = False
+        watcher = Watcher(self._gateway, prefix, follower, self._clock, self._connection)
+        self._supervisor.start(f"watch {prefix}", watcher.run)
+        return watcher
+
+    def _connection(self, prefix: str, connected: bool) -> None:
+        self._connected[prefix] = connected
+
+    async def _first_word(self, *watchers: Watcher) -> None:
+        try:
+            async with asyncio.timeout(SYNC_PATIENCE):
+                for watcher in watchers:
+                    await watcher.synced.wait()
+        except TimeoutError:
+            log.warning("etcd does not answer: firing from what this node remembers")
+
+    def _describe(self) -> PresenceDocument:
+        return PresenceDocument(
+            node=self._identity.node,
+            name=self._identity.name,
+            host=self._host,
+            version=self._options.version,
+            capacity=self._options.capacity,
+            running=self._capacity.running,
+            draining=self._draining,
+            labels=self._options.labels,
+            pid=os.getpid(),
+            started_at=self._started_at,
+        )
+
+    def _report(self) -> NodeReport:
+        return NodeReport(
+            version=self._options.version,
+            clock=self._clock.now(),
+            running=self._capacity.running,
+            capacity=self._options.capacity,
+            backlog=self._journal.backlog(),
+            etcd_connected=all(self._connected.values()),
+            draining=self._draining,
+            host=self._host,
+            incidents=(*self._journal.incidents(), *self._presence.incidents(), *self._supervisor.incidents()),
+        )
