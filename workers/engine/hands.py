@@ -8,6 +8,8 @@ from workers.engine.output import Flusher
 from workers.engine.reaper import DEFAULT_GRACE, Reaper
 from workers.engine.runners.accounts import Accounts
 from workers.engine.runners.base import Runner
+from workers.engine.runners.http import Clients, HookRunner, HttpRunner
+from workers.engine.runners.mail import MailRunner
 from workers.engine.runners.shell import Guarding, ShellRunner
 
 
@@ -30,7 +32,14 @@ class Hands:
         self.flusher = Flusher(clock)
         self.reaper = Reaper(clock, grace)
         self._shell = ShellRunner(accounts=Accounts(environ), reaper=self.reaper, guard=guard, scratch=scratch)
-        self._runners: dict[str, Runner] = {"shell": self._shell}
+        self._mail = MailRunner(clock)
+        clients = Clients()
+        self._runners: dict[str, Runner] = {
+            "shell": self._shell,
+            "http": HttpRunner(clients),
+            "hook": HookRunner(clients, clock),
+            "mail": self._mail,
+        }
 
     def of(self, kind: str) -> Runner:
         """The runner for this kind of task."""
@@ -53,3 +62,4 @@ class Hands:
         await self.flusher.close()
         self.reaper.close()
         self._shell.close()
+        self._mail.close()
