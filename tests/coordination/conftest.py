@@ -13,9 +13,15 @@ QUICK = ("--heartbeat-interval", "50", "--election-timeout", "500")
 """Leases may be as short as a second with these."""
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+async def one_event_loop(anyio_backend: str) -> None:
+    """All tests share an event loop: ``grpc.aio`` has one poller a process, which may deliver the end of a cancelled
+    call after the loop of the test that made it is closed."""
 
 
 @pytest.fixture(scope="session")

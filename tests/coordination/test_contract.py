@@ -51,19 +51,18 @@ async def test_a_snapshot_of_many_pages_is_of_one_revision(store: Harness) -> No
         for turn in range(40):
             here, there = ends[turn % 2], ends[1 - turn % 2]
             await store.gateway.transact([], [Put(here, b""), Put(there, b"marker")])
+            await asyncio.sleep(0)
 
     moving = asyncio.create_task(move())
     revisions = set()
-    while not moving.done() or len(revisions) < 2:
+    while not moving.done():
         snapshot = await store.gateway.snapshot(store.prefix)
         assert [item.key for item in snapshot.items] == keys
         assert [item.value for item in snapshot.items].count(b"marker") == 1
         revisions.add(snapshot.revision)
         await asyncio.sleep(0)
-        if moving.done():
-            break
     await moving
-    assert max(item.mod_revision for item in (await store.gateway.snapshot(store.prefix)).items) > min(revisions)
+    assert len(revisions) > 1
 
 
 async def test_a_transaction_takes_one_branch_and_answers_each_operation(store: Harness) -> None:
