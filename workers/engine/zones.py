@@ -18,7 +18,8 @@ from typing import NamedTuple
 from workers.engine.compiled import DAY, LAST_YEAR
 from workers.engine.cron import ScheduleError
 
-_BEFORE_ALL = -(1 << 62)
+_BEFORE_ALL = -(1 << 61)
+_AFTER_ALL = 1 << 61  # and still before compiled.NEVER, whatever the offset
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 
 
@@ -46,7 +47,7 @@ class Zone:
         self.starts = tuple(starts)
         self.offsets = tuple(offsets)
         self.openings = tuple(start + offset for start, offset in zip(starts, offsets, strict=True))
-        ends = [*starts[1:], 1 << 62]
+        ends = [*starts[1:], _AFTER_ALL]
         self.closings = tuple(end + offset for end, offset in zip(ends, offsets, strict=True))
         peaks = [self.openings[0]]
         for closing in self.closings[:-1]:
