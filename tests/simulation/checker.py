@@ -74,7 +74,10 @@ class Checker:
 
     def expected(self) -> Iterator[datetime]:
         """The instants of each version that took effect, from its beginning to the next one's."""
-        chain = [version for version in self._versions if version.generation in self._history.adopted]
+        chain: list[Version] = []
+        for version in self._versions:
+            if version.generation in self._history.adopted:
+                chain = [*(older for older in chain if older.at < version.at), version]
         if self._versions[-1] not in chain and self._versions[-1].schedule:
             self._world.violate("the last edit never took effect")
         ends = [version.at for version in chain[1:]] + [self._until]
@@ -122,7 +125,8 @@ class Checker:
         for execution in self._executions:
             by_name[execution.instant, execution.attempt].append(execution)
             by_instant[execution.instant].append(execution)
-            self._check_row(execution)
+            if execution.right_end is not None and execution.right_end < seconds(self._until):
+                self._check_row(execution)
             if execution.start < seconds(execution.instant) - EARLY:
                 self._world.violate(f"{seconds(execution.instant)} ran at {execution.start}: too early")
         for (instant, attempt), twice in by_name.items():

@@ -52,9 +52,10 @@ class Console:
     # -- edits --------------------------------------------------------------------------------------------------
 
     def publish(self, document: PipelineDocument, ahead: float = 0.0) -> None:
-        """Save: the documents go out with the next tick of the master."""
+        """Save: the documents go out with the next tick of the master. No edit takes effect before an earlier one."""
         generation = self._generation()
-        changed = replace(document, generation=generation, not_before=wall(self.world.now + ahead))
+        before = self.versions[-1].at if self.versions else wall(0)
+        changed = replace(document, generation=generation, not_before=max(wall(self.world.now + ahead), before))
         shared = changed.placement != "every"
         self.versions.append(Version(generation, changed.not_before, changed.schedule if shared else "", changed))
         self.world.trace("edit", changed.schedule, changed.placement, changed.paused, ahead)

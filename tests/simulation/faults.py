@@ -8,10 +8,10 @@ from tests.simulation.console import CHANGEOVER, Console
 from tests.simulation.node import Node
 from tests.simulation.world import Etcd, World
 
-START, END = 20.0, 130.0
+START, END = 15.0, 110.0
 """Faults begin and edits happen between these seconds."""
 
-LONGEST = 50.0
+LONGEST = 45.0
 QUIET = END + LONGEST
 """From here on everything is well."""
 

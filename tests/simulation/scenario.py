@@ -15,10 +15,10 @@ from tests.simulation.world import Etcd, World, wall
 
 PIPELINE = "5c9aa1ce-0000-4000-8000-000000000001"
 
-CHECKED = QUIET + 70
+CHECKED = QUIET + 50
 """Instants up to this second must be decided and told at the end."""
 
-STOP = CHECKED + 45
+STOP = CHECKED + 20
 
 
 @dataclass(frozen=True)
@@ -94,10 +94,14 @@ def _note(history: History, console: Console, events: tuple[Event, ...]) -> None
             continue
         before, record = history.last, fires.decode(event.item.value)
         history.last = record
+        if record.inherited is not None:
+            # What nobody remembers who was there after the wipe never took effect.
+            known = record.timing.generation if record.timing else record.generation
+            history.adopted = {generation for generation in history.adopted if generation <= known}
         if record.timing is not None:
             history.adopted.add(record.timing.generation)
         else:
-            closed = [v for v in console.versions if not v.schedule and v.generation <= record.generation]
+            closed = [version for version in console.versions if not version.schedule and version.at <= record.mark]
             history.adopted.update(version.generation for version in closed[-1:])
         if record.inherited is None and len(console.epochs) > 1 and (before is None or before.epoch != record.epoch):
             history.unknown_until.append(console.epochs[-1].created + (wall(1) - wall(0)))

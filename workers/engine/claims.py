@@ -115,7 +115,7 @@ class SharedPlan:
     def done(self) -> bool:
         """The pipeline is gone from here and nothing of it is left to do."""
         phase, record = self._phases[0], self._seen.record if self._seen else None
-        if phase.document is not None or self._jobs or self._flight or record is None:
+        if len(self._phases) > 1 or phase.document is not None or self._jobs or self._flight or record is None:
             return False
         return record.timing is None or record.timing.generation >= phase.generation
 
@@ -225,7 +225,8 @@ class SharedPlan:
             self._keys, phase, self._document, record, epoch, standing.right, standing, now, self._jobs,
             self._make_fires, self._new_nonce, waits,
         )  # fmt: skip
-        settling = standing.settling(now)
+        # A bad clock may not be the one to end the time in which memories are compared.
+        settling = standing.settling(now) or (record.inherited is not None and standing.clock_trouble(now) != "")
         step = reattach_step(scene) or (None if settling else finish_step(scene))
         if step is not None or standing.hindrance(now) or phase.at > now.wall:
             return step
@@ -348,8 +349,9 @@ class SharedPlan:
     # -- phases and time ----------------------------------------------------------------------------------------
 
     def _enter(self, phase: Phase) -> None:
+        """A later word counts, also against what was announced for later than it."""
         if phase.generation > self._phases[-1].generation:
-            self._phases.append(phase)
+            self._phases = [self._phases[0], *(held for held in self._phases[1:] if held.at < phase.at), phase]
 
     def _turn_phases(self, now: Now) -> None:
         """The last phase whose time has come holds; those before it are history."""
