@@ -91,10 +91,14 @@ class RefusedRecord(Struct, frozen=True, kw_only=True, tag="refused", tag_field=
 
 
 class GapRecord(Struct, frozen=True, kw_only=True, tag="gap", tag_field="type", omit_defaults=True):
-    """Records that were lost before delivery (disk full, damage, rewound too far): so many, for this reason."""
+    """Records that were lost before delivery (disk full, damage, rewound too far): so many, for this reason.
+
+    It stands for ``spans`` sequence numbers of its stream: the next record's is its own plus ``spans``.
+    """
 
     count: int
     reason: str
+    spans: int = 1
 
 
 class SetAsideRecord(Struct, frozen=True, kw_only=True, tag="set_aside", tag_field="type", omit_defaults=True):

@@ -126,7 +126,7 @@ class Service:
         """What must be true before anything may fire."""
         self._timer = WallTimer()
         self._guard = Guard(self._clock)
-        await self._guard.start()
+        self._guard.start()
         self._hands = Hands(
             clock=self._clock, scratch=self._options.state_dir / "scratch", environ=self._environ, guard=self._guard
         )
@@ -198,7 +198,7 @@ class Service:
         await self._supervisor.stop()
         await self._shipper.drain(SHIP_PATIENCE)
         await self._hands.close()
-        await self._guard.stop()
+        await self._guard.close()
         self._timer.close()
         await self._gateway.close()
 
@@ -273,5 +273,5 @@ class Service:
             etcd_connected=all(self._connected.values()),
             draining=self._draining,
             host=self._host,
-            incidents=(*self._journal.incidents(), *self._presence.incidents(), *self._supervisor.incidents()),
+            incidents=(*self._journal.incidents(), *self._shipper.incidents(), *self._presence.incidents(), *self._supervisor.incidents()),
         )

@@ -1,0 +1,65 @@
+"""``python -m workers.engine``: a worker in a process without Django. ``manage.py runworker`` ends in this."""
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+from pathlib import Path
+
+import httpx
+
+from coordination.etcd import AsyncEtcd
+from workers.engine.clock import SystemClock
+from workers.engine.identity import Identity, IdentityError, StateLock, load, machine_id
+from workers.engine.service import Options, Service
+
+log = logging.getLogger("workers.engine")
+
+
+def main() -> int:
+    """Exit status 0 after an orderly stop, 2 when this state directory cannot be used."""
+    arguments = _parse()
+    logging.basicConfig(
+        level=os.environ.get("ECTS_LOG_LEVEL", "INFO"), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    options = Options(
+        state_dir=arguments.state_dir,
+        version=arguments.version,
+        capacity=arguments.capacity,
+        grace=arguments.grace,
+        labels=dict(label.partition("=")[::2] for label in arguments.label),
+    )
+    try:
+        with StateLock(options.state_dir):
+            identity = load(options.state_dir, machine_id())
+            if identity is None:
+                raise IdentityError(f"{options.state_dir} holds no identity: start with --server and --token first")
+            asyncio.run(_serve(identity, options))
+    except IdentityError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+async def _serve(identity: Identity, options: Options) -> None:
+    async with httpx.AsyncClient() as client:
+        gateway = AsyncEtcd(identity.etcd)
+        await Service(
+            identity, options, gateway=gateway, client=client, clock=SystemClock(), environ=dict(os.environ)
+        ).run()
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m workers.engine", description=__doc__)
+    parser.add_argument("--state-dir", type=Path, required=True, help="where this worker keeps identity and journal")
+    parser.add_argument("--capacity", type=int, default=256, help="runs at once; the excess waits (256)")
+    parser.add_argument("--grace", type=float, default=10.0, help="seconds that runs get when the worker stops (10)")
+    parser.add_argument("--label", action="append", default=[], metavar="NAME=VALUE", help="may be given repeatedly")
+    parser.add_argument("--version", default="", help="what the node reports as its version")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,281 @@
+"""The journal's tables, and every statement on them. Runs in the journal's writer thread; no asyncio, no clock.
+
+Instants in columns are microseconds since the Unix epoch.
+"""
+
+import sqlite3
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from msgspec import Raw, json
+
+from coordination import records
+from coordination.records import (
+    TERMINAL,
+    GapRecord,
+    IngestBatch,
+    Record,
+    RunRecord,
+    SetAsideRecord,
+    StepRecord,
+    StreamKind,
+)
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS streams (
+    id INTEGER PRIMARY KEY, stream TEXT NOT NULL UNIQUE, kind TEXT NOT NULL,
+    acknowledged INTEGER NOT NULL DEFAULT 0, last INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS records (
+    stream INTEGER NOT NULL, sequence INTEGER NOT NULL, at INTEGER NOT NULL, body BLOB NOT NULL,
+    PRIMARY KEY (stream, sequence)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS open_runs (run TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS open_steps (
+    run TEXT NOT NULL, step INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (run, step)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS cursors (pipeline TEXT PRIMARY KEY, instant INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS documents (
+    pipeline TEXT PRIMARY KEY, generation INTEGER NOT NULL, envelope BLOB) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS commands (id TEXT PRIMARY KEY, expires INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+BATCH_RECORDS = 500
+"""The most records in one batch."""
+
+BATCH_BYTES = 1 << 20
+"""A batch ends with the record that reaches this size."""
+
+
+@dataclass(frozen=True, slots=True)
+class CachedDocument:
+    """A pipeline document as it came, kept for the time without etcd."""
+
+    pipeline: str
+    generation: int
+    envelope: bytes
+
+
+def encode_instant(instant: datetime) -> int:
+    """Microseconds since the epoch."""
+    return (instant - _EPOCH) // _MICROSECOND
+
+
+def decode_instant(value: int) -> datetime:
+    """Aware UTC."""
+    return _EPOCH + timedelta(microseconds=value)
+
+
+class Store:
+    """One connection. Every method is part of the transaction that the caller has begun."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises sqlite3.DatabaseError when the file is damaged or cannot be made."""
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")
+        self._db.executescript(_SCHEMA)
+        self._streams: dict[StreamKind, tuple[int, int]] = {}
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self._db.close()
+
+    def begin(self) -> None:
+        """Opens a transaction."""
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        """Makes the transaction durable."""
+        self._db.execute("COMMIT")
+
+    def rollback(self) -> None:
+        """Takes the transaction back, the stream positions included."""
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+        for kind, (stream, _) in self._streams.items():
+            [(last,)] = self._db.execute("SELECT last FROM streams WHERE id = ?", (stream,))
+            self._streams[kind] = (stream, last)
+
+    def born(self, now: datetime) -> datetime:
+        """When this journal began: ``now`` when it is new."""
+        self._db.execute("INSERT OR IGNORE INTO meta VALUES ('born', ?)", (encode_instant(now),))
+        [(value,)] = self._db.execute("SELECT value FROM meta WHERE name = 'born'")
+        return decode_instant(value)
+
+    def open_streams(self) -> None:
+        """Each start of a worker writes into streams of its own."""
+        for kind in ("state", "output"):
+            name = str(uuid.uuid4())
+            cursor = self._db.execute("INSERT INTO streams (stream, kind) VALUES (?, ?)", (name, kind))
+            assert cursor.lastrowid is not None
+            self._streams[kind] = (cursor.lastrowid, 0)
+
+    # -- writing ------------------------------------------------------------------------------------------------
+
+    def append(self, kind: StreamKind, now: datetime, added: Iterable[Record]) -> int:
+        """Adds records to this start's stream, and keeps open runs and cursors in step; how many were added."""
+        stream, last = self._streams[kind]
+        at = encode_instant(now)
+        rows = []
+        for record in added:
+            body = records.encode(record)
+            last += 1
+            rows.append((stream, last, at, body))
+            if isinstance(record, RunRecord):
+                self._keep_run(record, body)
+            elif isinstance(record, StepRecord):
+                self._keep_step(record, body)
+        self._db.executemany("INSERT INTO records VALUES (?, ?, ?, ?)", rows)
+        self._db.execute("UPDATE streams SET last = ? WHERE id = ?", (last, stream))
+        self._streams[kind] = (stream, last)
+        return len(rows)
+
+    def _keep_run(self, record: RunRecord, body: bytes) -> None:
+        if record.state in TERMINAL:
+            self._db.execute("DELETE FROM open_runs WHERE run = ?", (record.run,))
+            self._db.execute("DELETE FROM open_steps WHERE run = ?", (record.run,))
+        else:
+            self._db.execute("INSERT OR REPLACE INTO open_runs VALUES (?, ?)", (record.run, body))
+        if record.trigger in ("schedule", "catch_up") and not record.shared:
+            self.set_cursor(record.pipeline, record.until or record.scheduled_at)
+
+    def _keep_step(self, record: StepRecord, body: bytes) -> None:
+        if record.state in TERMINAL:
+            self._db.execute("DELETE FROM open_steps WHERE run = ? AND step = ?", (record.run, record.index))
+        else:
+            self._db.execute("INSERT OR REPLACE INTO open_steps VALUES (?, ?, ?)", (record.run, record.index, body))
+
+    def set_cursor(self, pipeline: str, instant: datetime) -> None:
+        """Moves a cursor forward, never back."""
+        self._db.execute(
+            "INSERT INTO cursors VALUES (?, ?) ON CONFLICT (pipeline) DO UPDATE SET instant = excluded.instant "
+            "WHERE excluded.instant > instant",
+            (pipeline, encode_instant(instant)),
+        )
+
+    def put_document(self, pipeline: str, generation: int, envelope: bytes | None) -> None:
+        """Keeps a document, or of a removed pipeline (None) its generation, against replay."""
+        self._db.execute("INSERT OR REPLACE INTO documents VALUES (?, ?, ?)", (pipeline, generation, envelope))
+
+    def put_meta(self, name: str, value: bytes) -> None:
+        """Keeps one named value."""
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+    def take_command(self, command: str, expires_at: datetime, now: datetime) -> bool:
+        """Whether the command is new; expired ones are forgotten."""
+        self._db.execute("DELETE FROM commands WHERE expires < ?", (encode_instant(now - timedelta(hours=1)),))
+        cursor = self._db.execute("INSERT OR IGNORE INTO commands VALUES (?, ?)", (command, encode_instant(expires_at)))
+        return cursor.rowcount == 1
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    def meta(self, name: str) -> bytes | None:
+        """One named value."""
+        row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return bytes(row[0]) if row else None
+
+    def cursors(self) -> dict[str, datetime]:
+        """The last instant decided, by pipeline."""
+        return {pipeline: decode_instant(value) for pipeline, value in self._db.execute("SELECT * FROM cursors")}
+
+    def documents(self) -> list[CachedDocument]:
+        """The documents kept, without the removed ones."""
+        rows = self._db.execute("SELECT pipeline, generation, envelope FROM documents WHERE envelope IS NOT NULL")
+        return [CachedDocument(pipeline, generation, envelope) for pipeline, generation, envelope in rows]
+
+    def generations(self) -> dict[str, int]:
+        """The newest generation seen, by pipeline, the removed ones included."""
+        return dict(self._db.execute("SELECT pipeline, generation FROM documents"))
+
+    def open_runs(self) -> list[tuple[RunRecord, list[StepRecord]]]:
+        """Runs without an end, each with its steps without an end."""
+        left = []
+        for run, body in self._db.execute("SELECT run, body FROM open_runs ORDER BY run").fetchall():
+            record = records.decode_record(body)
+            assert isinstance(record, RunRecord)
+            steps = self._db.execute("SELECT body FROM open_steps WHERE run = ? ORDER BY step", (run,))
+            decoded = [records.decode_record(step) for (step,) in steps]
+            left.append((record, [step for step in decoded if isinstance(step, StepRecord)]))
+        return left
+
+    # -- shipping -----------------------------------------------------------------------------------------------
+
+    def next_batch(self, kind: StreamKind, most: int) -> IngestBatch | None:
+        """What is to be delivered next: of the oldest stream first, from behind what the server has."""
+        row = self._db.execute(
+            "SELECT id, stream, acknowledged FROM streams WHERE kind = ? AND acknowledged < last ORDER BY id LIMIT 1",
+            (kind,),
+        ).fetchone()
+        if row is None:
+            return None
+        stream, name, acknowledged = row
+        bodies: list[bytes] = []
+        size = 0
+        first = acknowledged + 1
+        found = self._db.execute(
+            "SELECT sequence, body FROM records WHERE stream = ? AND sequence > ? ORDER BY sequence LIMIT ?",
+            (stream, acknowledged, min(most, BATCH_RECORDS)),
+        )
+        for sequence, body in found:
+            missing = sequence - first - len(bodies)
+            if missing:
+                # What the server lost and this node no longer has stays lost, and is named.
+                if not bodies:
+                    gap = GapRecord(count=missing, spans=missing, reason="no longer kept by the worker")
+                    bodies.append(records.encode(gap))
+                break
+            bodies.append(body)
+            size += len(body)
+            if size >= BATCH_BYTES:
+                break
+        return IngestBatch(stream=name, kind=kind, first=first, records=tuple(Raw(body) for body in bodies))
+
+    def acknowledge(self, stream: str, sequence: int) -> int:
+        """The server has this stream up to ``sequence``, which may be less than it had before it was restored. How
+        many records were delivered thereby (negative: are to be delivered again)."""
+        row = self._db.execute("SELECT acknowledged, last FROM streams WHERE stream = ?", (stream,)).fetchone()
+        if row is None:
+            return 0
+        acknowledged, last = row
+        sequence = max(0, min(sequence, last))
+        self._db.execute("UPDATE streams SET acknowledged = ? WHERE stream = ?", (sequence, stream))
+        return int(sequence - acknowledged)
+
+    def set_aside(self, stream: str, sequence: int, reason: str) -> None:
+        """Puts a stand-in where the server refused a record, so that those behind it can pass."""
+        place = "stream = (SELECT id FROM streams WHERE stream = ?) AND sequence = ?"
+        row = self._db.execute(f"SELECT body FROM records WHERE {place}", (stream, sequence)).fetchone()  # noqa: S608
+        if row is not None:
+            kind = str(json.decode(row[0]).get("type", ""))
+            body = records.encode(SetAsideRecord(kind=kind, reason=reason[:500]))
+            self._db.execute(f"UPDATE records SET body = ? WHERE {place}", (body, stream, sequence))  # noqa: S608
+
+    def backlog(self) -> int:
+        """Records not delivered yet."""
+        [(count,)] = self._db.execute("SELECT COALESCE(SUM(last - acknowledged), 0) FROM streams")
+        return int(count)
+
+    def prune(self, before: datetime, most_bytes: int) -> None:
+        """Drops delivered records older than ``before``, and more of them while the file holds over ``most_bytes``;
+        then streams of earlier starts that have nothing left."""
+        delivered = "sequence <= (SELECT acknowledged FROM streams WHERE id = records.stream)"
+        self._db.execute(f"DELETE FROM records WHERE at < ? AND {delivered}", (encode_instant(before),))  # noqa: S608
+        if self._size() > most_bytes:
+            self._db.execute(f"DELETE FROM records WHERE {delivered}")  # noqa: S608
+        current = tuple(stream for stream, _ in self._streams.values())
+        self._db.execute(
+            "DELETE FROM streams WHERE id NOT IN (?, ?) AND acknowledged = last "
+            "AND NOT EXISTS (SELECT 1 FROM records WHERE records.stream = streams.id)",
+            current,
+        )
+
+    def _size(self) -> int:
+        [(pages,)] = self._db.execute("PRAGMA page_count")
+        [(free,)] = self._db.execute("PRAGMA freelist_count")
+        [(size,)] = self._db.execute("PRAGMA page_size")
+        return int((pages - free) * size)

@@ -1,0 +1,212 @@
+"""Delivers the journal to the console: batches over HTTP, each stream in order, repeated until they are taken.
+
+The server answers how far it has a stream; that answer, not the request, moves the journal's mark. So a lost reply
+costs a repetition and nothing else, and a server that was restored from a backup gets again what it lacks.
+"""
+
+import asyncio
+import gzip
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Protocol
+
+import httpx
+from msgspec import DecodeError
+
+from coordination import records
+from coordination.records import IngestBatch, IngestReply, NodeReport, StreamKind
+from workers.engine.clock import Clock
+from workers.engine.journal import Journal
+
+log = logging.getLogger(__name__)
+
+TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+"""Seconds for one delivery; 5 of them to connect."""
+
+GATHER = 0.05
+"""Seconds to wait for more records before a batch is made."""
+
+REPORT_EVERY = 10.0
+"""Seconds after which a report goes out although there is nothing to deliver."""
+
+FIRST_PAUSE = 0.2
+LONGEST_PAUSE = 5.0
+"""Seconds between two tries while the console does not take a batch: doubled from the first to the longest."""
+
+REVOKED_PAUSE = 60.0
+"""Seconds between two tries when the console does not know this node's token."""
+
+MOST = 500
+"""Records in one batch; halved while the server fails on a batch, so that one bad record is found."""
+
+SKEW_SMOOTHING = 0.3
+"""Weight of the newest measure of the clock's skew."""
+
+
+class Recipient(Protocol):
+    """What the shipper must know of this node's identity."""
+
+    @property
+    def server_url(self) -> str: ...
+
+    @property
+    def token(self) -> str: ...
+
+
+class _Refused(Exception):
+    """The console did not take a batch; ``pause`` seconds until the next try."""
+
+    def __init__(self, reason: str, pause: float | None = None, *, bisect: bool = False) -> None:
+        super().__init__(reason)
+        self.pause = pause
+        self.bisect = bisect
+
+
+class Shipper:
+    """One worker's deliveries. ``report`` describes the node; it goes along with each batch."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        recipient: Recipient,
+        client: httpx.AsyncClient,
+        clock: Clock,
+        report: Callable[[], NodeReport],
+    ) -> None:
+        self._journal = journal
+        self._recipient = recipient
+        self._client = client
+        self._clock = clock
+        self._report = report
+        self._most = MOST
+        self._pause = FIRST_PAUSE
+        self._trouble = ""
+        self._reported = -REPORT_EVERY
+        self.skew: float | None = None
+        """Seconds by which this node's clock is ahead of the server's; None until it was measured."""
+
+    def incidents(self) -> tuple[str, ...]:
+        """What keeps records from being delivered."""
+        return (self._trouble,) if self._trouble else ()
+
+    async def run(self) -> None:
+        """Delivers for ever. Failures are retried; they show in ``incidents``."""
+        while True:
+            try:
+                if not await self._deliver():
+                    await self._rest()
+            except _Refused as refusal:
+                await self._back_off(refusal)
+
+    async def drain(self, seconds: float) -> None:
+        """Delivers what there is, for so many seconds at the most. What is left is delivered after the next start."""
+        deadline = self._clock.monotonic() + seconds
+        try:
+            while self._clock.monotonic() < deadline and await self._deliver():
+                pass
+            await self._report_only()
+        except _Refused as refusal:
+            log.warning("not everything is delivered: %s; it will be after the next start", refusal)
+
+    # -- one round ----------------------------------------------------------------------------------------------
+
+    async def _deliver(self) -> bool:
+        """One batch of states, or else of output. False: there was nothing to deliver."""
+        kind: StreamKind
+        for kind in ("state", "output"):
+            batch = await self._journal.next_batch(kind, self._most)
+            if batch is not None:
+                await self._ship(batch)
+                return True
+        return False
+
+    async def _rest(self) -> None:
+        """Until there are records, or a report is due."""
+        due = self._reported + REPORT_EVERY - self._clock.monotonic()
+        if due <= 0:
+            await self._report_only()
+            return
+        if await _within(self._clock, self._journal.wait_for_records, due):
+            await self._clock.sleep(GATHER)
+
+    async def _report_only(self) -> None:
+        await self._post(IngestBatch(stream="", kind="state", first=0, report=self._report()))
+
+    async def _ship(self, batch: IngestBatch) -> None:
+        reply = await self._post(
+            IngestBatch(
+                stream=batch.stream,
+                kind=batch.kind,
+                first=batch.first,
+                records=batch.records,
+                report=self._report(),
+            )
+        )
+        if reply.refused is not None:
+            log.error("the console refused record %d of stream %s: %s", reply.refused, batch.stream, reply.reason)
+            await self._journal.set_aside(batch.stream, reply.refused, reply.reason)
+        await self._journal.acknowledge(batch.stream, reply.sequence)
+        if reply.sequence >= batch.first:
+            self._most = min(MOST, self._most * 2)
+
+    async def _post(self, batch: IngestBatch) -> IngestReply:
+        sent_at, sent = self._clock.now(), self._clock.monotonic()
+        body = gzip.compress(records.encode(batch), compresslevel=1)
+        headers = {
+            "Authorization": f"Node {self._recipient.token}",
+            "Content-Type": "application/json",
+            "Content-Encoding": "gzip",
+        }
+        try:
+            response = await self._client.post(
+                f"{self._recipient.server_url}/api/v1/ingest/", content=body, headers=headers, timeout=TIMEOUT
+            )
+        except httpx.TransportError as error:
+            raise _Refused(f"the console cannot be reached: {error or type(error).__name__}") from None
+        reply = self._understood(response)
+        self._measure(reply.server_time, sent_at, self._clock.monotonic() - sent)
+        self._trouble, self._pause = "", FIRST_PAUSE
+        self._reported = self._clock.monotonic()
+        return reply
+
+    def _understood(self, response: httpx.Response) -> IngestReply:
+        if response.status_code in (401, 403):
+            raise _Refused("the console does not accept this node's token: enrol the node again", REVOKED_PAUSE)
+        if response.status_code >= 500:
+            raise _Refused(f"the console answers {response.status_code}", bisect=True)
+        try:
+            return records.decode_reply(response.content)
+        except DecodeError:
+            raise _Refused(f"the console's answer ({response.status_code}) is not understood") from None
+
+    def _measure(self, server_time: datetime, sent_at: datetime, took: float) -> None:
+        """Compares the server's clock with the middle of the exchange (Cristian's algorithm, 1989)."""
+        measured = (sent_at - server_time).total_seconds() + took / 2
+        if self.skew is None or abs(measured - self.skew) > 1:
+            self.skew = measured
+        else:
+            self.skew += SKEW_SMOOTHING * (measured - self.skew)
+
+    async def _back_off(self, refusal: _Refused) -> None:
+        if not self._trouble:
+            log.warning("%s; results are kept and delivered later", refusal)
+        since = self._trouble.rpartition(" since ")[2] or f"{self._clock.now():%Y-%m-%d %H:%M:%S} UTC"
+        self._trouble = f"{refusal}; since {since}"
+        if refusal.bisect:
+            self._most = max(1, self._most // 2)
+        pause = refusal.pause or self._pause
+        self._pause = min(self._pause * 2, LONGEST_PAUSE)
+        await self._clock.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - spreads retries, guards nothing
+
+
+async def _within(clock: Clock, work: Callable[[], Awaitable[None]], seconds: float) -> bool:
+    """Whether ``work`` ended within so many seconds; it is cancelled otherwise."""
+    tasks = [asyncio.ensure_future(work()), asyncio.ensure_future(clock.sleep(seconds))]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        return tasks[0].done()
+    finally:
+        for task in tasks:
+            task.cancel()
