@@ -113,6 +113,11 @@ class Pipeline(Definition):
                     update_fields = {*update_fields, "not_before"}
             super().save(*args, update_fields=update_fields, **kwargs)
 
+    def is_published(self) -> bool:
+        """Whether etcd shows every change of it."""
+        behind = Publication.objects.filter(pipeline=self.pk, published__lt=models.F("wanted"))
+        return not behind.exists()
+
     def _has_new_instants(self, before: "Pipeline") -> bool:
         retimed = any(getattr(self, name) != getattr(before, name) for name in TIMING)
         return retimed or (self.enabled and not before.enabled) or (before.paused and not self.paused)

@@ -116,12 +116,16 @@ def unpublished(pipelines: Iterable[UUID]) -> QuerySet[Publication]:
 
 
 def targets(pipelines: Iterable[UUID]) -> dict[UUID, set[UUID]]:
-    """The nodes that should hold each pipeline: bound by name or by labels; none for one that is not enabled or
-    has no steps."""
+    """The nodes that should hold each pipeline; none for one that is not enabled or has no steps."""
     active = Pipeline.objects.filter(pk__in=list(pipelines), enabled=True)
-    labels = dict(active.filter(Exists(Step.objects.filter(pipeline=OuterRef("pk")))).values_list("pk", "node_labels"))
+    return bound_nodes(active.filter(Exists(Step.objects.filter(pipeline=OuterRef("pk")))))
+
+
+def bound_nodes(pipelines: QuerySet[Pipeline]) -> dict[UUID, set[UUID]]:
+    """The nodes that each pipeline is bound to, by name or by labels."""
+    labels = dict(pipelines.values_list("pk", "node_labels"))
     result: dict[UUID, set[UUID]] = {pipeline: set() for pipeline in labels}
-    for pipeline, node in Binding.objects.filter(pipeline__in=labels).values_list("pipeline", "node"):
+    for pipeline, node in Binding.objects.filter(pipeline__in=list(labels)).values_list("pipeline", "node"):
         result[pipeline].add(node)
     if any(labels.values()):
         workers = list(Node.objects.filter(mode=Node.Mode.WORKER).values_list("pk", "labels"))

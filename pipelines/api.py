@@ -1,0 +1,162 @@
+"""The API of pipelines, of runs by hand, and of the global pause."""
+
+from datetime import datetime
+from typing import Any
+
+from django.db.models import QuerySet
+from django.urls import path
+from django.utils.timezone import now
+from rest_framework import serializers, status
+from rest_framework.decorators import action
+from rest_framework.exceptions import APIException
+from rest_framework.generics import get_object_or_404
+from rest_framework.permissions import DjangoModelPermissions, IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from coordination.errors import CoordinationError
+from logs.models import Run
+from pipelines import commands, publishing
+from pipelines.models import Control, Pipeline
+from pipelines.schedules import PREVIEW, words
+from pipelines.serializers import ControlSerializer, PipelineSerializer, RunRequest
+from tasks.api import Conflicting, DefinitionViewSet, one_write
+from workers.engine.schedule import Schedule, ScheduleError, next_fires
+
+
+class EtcdDown(APIException):
+    """503, with what is down."""
+
+    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+
+
+class MayChange(DjangoModelPermissions):
+    """Acting on something asks for the permission to change it."""
+
+    perms_map = {**DjangoModelPermissions.perms_map, "POST": ["%(app_label)s.change_%(model_name)s"]}
+
+
+class PipelineViewSet(DefinitionViewSet):
+    """Pipelines, and what can be done with one: run, pause, resume."""
+
+    queryset = Pipeline.objects.all()
+    serializer_class = PipelineSerializer
+    filterset_fields = ["name", "enabled", "paused"]
+
+    def get_queryset(self) -> QuerySet[Pipeline]:
+        return Pipeline.objects.prefetch_related("steps", "bindings").order_by("name")
+
+    @action(detail=True, methods=["post"], permission_classes=[MayChange], serializer_class=RunRequest)
+    def run(self, request: Request, pk: str | None = None) -> Response:
+        """Runs it once, now, on every bound node; 409 when it has no steps or no nodes."""
+        pipeline = self.get_object()
+        wish = RunRequest(data=request.data)
+        wish.is_valid(raise_exception=True)
+        runs = _order(commands.send_run, pipeline, wish.validated_data.get("environment", {}), request.user)
+        return Response({"runs": [str(run) for run in runs]}, status=status.HTTP_202_ACCEPTED)
+
+    @action(detail=True, methods=["post"], permission_classes=[MayChange], serializer_class=serializers.Serializer)
+    def pause(self, request: Request, pk: str | None = None) -> Response:
+        """Its fires are skipped until it is resumed; what runs goes on."""
+        return self._set_paused(True)
+
+    @action(detail=True, methods=["post"], permission_classes=[MayChange], serializer_class=serializers.Serializer)
+    def resume(self, request: Request, pk: str | None = None) -> Response:
+        """It fires again from the next instant on."""
+        return self._set_paused(False)
+
+    def _set_paused(self, paused: bool) -> Response:
+        pipeline = self.get_object()
+        with one_write():
+            pipeline.paused = paused
+            pipeline.save(update_fields=["paused", "updated_at"])
+        return Response(PipelineSerializer(self.get_object(), context=self.get_serializer_context()).data)
+
+
+class KillView(APIView):
+    """``POST /api/v1/runs/<id>/kill/``: its node ends it and all its processes; 409 when it has ended already."""
+
+    queryset = Run.objects.all()
+    permission_classes = [MayChange]
+    serializer_class = serializers.Serializer
+
+    def post(self, request: Request, run: Any) -> Response:
+        """Answers 202: the run's end is reported by its node."""
+        _order(commands.send_kill, get_object_or_404(Run, uuid=run), request.user)
+        return Response({"detail": "The order to end it is on its way."}, status=status.HTTP_202_ACCEPTED)
+
+
+class ControlView(APIView):
+    """``/api/v1/control/``: the switch that pauses all pipelines of the cluster."""
+
+    queryset = Control.objects.all()
+    permission_classes = [DjangoModelPermissions]
+    serializer_class = ControlSerializer
+
+    def get(self, request: Request) -> Response:
+        """Whether everything is paused, and whether the workers have been told."""
+        return Response(ControlSerializer(Control.objects.get_or_create(pk=1)[0]).data)
+
+    def put(self, request: Request) -> Response:
+        """Pauses everything, or lets it go on."""
+        wish = ControlSerializer(data=request.data)
+        wish.is_valid(raise_exception=True)
+        publishing.set_paused(wish.validated_data["paused"])
+        return self.get(request)
+
+    patch = put
+
+
+class PreviewQuery(serializers.Serializer):
+    """The parameters of the preview."""
+
+    schedule = serializers.CharField()
+    timezone = serializers.CharField(default="UTC")
+    dst_gap = serializers.CharField(default="shift")
+    dst_repeat = serializers.CharField(default="first")
+    key = serializers.CharField(default="", allow_blank=True)
+    after = serializers.DateTimeField(default=now)
+    count = serializers.IntegerField(default=PREVIEW, min_value=1, max_value=1000)
+
+
+class PreviewView(APIView):
+    """``GET /api/v1/schedules/preview/``: what a schedule means, before it is saved."""
+
+    permission_classes = [IsAuthenticated]
+    serializer_class = PreviewQuery
+
+    def get(self, request: Request) -> Response:
+        """The next fires (UTC) after an instant, and the schedule in words."""
+        query = PreviewQuery(data=request.query_params)
+        query.is_valid(raise_exception=True)
+        values = query.validated_data
+        count, after = values.pop("count"), values.pop("after")
+        try:
+            fires = next_fires(Schedule.parse(values.pop("schedule"), **values), after, count)
+        except ScheduleError as error:
+            named = error.field if error.field in values else "schedule"
+            raise serializers.ValidationError({named: [str(error)]}) from None
+        text = words(query.initial_data["schedule"])
+        return Response({"fires": [_iso(instant) for instant in fires], "words": text})
+
+
+def _order(send: Any, *arguments: Any) -> Any:
+    try:
+        return send(*arguments)
+    except commands.Conflict as conflict:
+        raise Conflicting(str(conflict)) from None
+    except CoordinationError as error:
+        raise EtcdDown(f"etcd: {error}") from None
+
+
+def _iso(instant: datetime) -> str:
+    return instant.isoformat().replace("+00:00", "Z")
+
+
+routes = [("pipelines", PipelineViewSet, "pipeline")]
+paths = [
+    path("runs/<uuid:run>/kill/", KillView.as_view(), name="run-kill"),
+    path("control/", ControlView.as_view(), name="control"),
+    path("schedules/preview/", PreviewView.as_view(), name="schedule-preview"),
+]

@@ -1,0 +1,125 @@
+"""Orders to workers: run this once, end that run. Signed, leased, and void after ``EXPIRY`` seconds."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.utils.timezone import now
+from django.utils.translation import gettext as _
+
+from coordination import documents
+from coordination.documents import Command, KillCommand, RunCommand
+from coordination.errors import DeadlineExceeded, Unavailable
+from coordination.gateway import Compare, Get, Put
+from coordination.identity import command_run_id
+from logs import history
+from logs.models import Run
+from pipelines import outbox, rendering
+from pipelines.models import Pipeline
+from pipelines.rendering import Source
+from workers import keyring, store
+from workers.models import Node
+
+EXPIRY = 60
+"""Seconds within which a worker has to take a command; afterwards it is void, and the run is missed."""
+
+PUT_TIMEOUT = 1.5
+"""Seconds for one try to put a command into etcd."""
+
+TRIES = 2
+"""How often the same put is tried when etcd's answer did not come."""
+
+
+class Conflict(Exception):
+    """It cannot be done as things stand; the sentence says what to do."""
+
+
+def send_run(pipeline: Pipeline, environment: Mapping[str, str], user: Any) -> list[UUID]:
+    """Has every bound node run the pipeline once, now, whether it is enabled, paused, published or none of it.
+
+    Returns the run ids. Raises Conflict without steps or nodes, CoordinationError when etcd does not take the order.
+    """
+    source = _source(pipeline)
+    nodes = _nodes(pipeline)
+    digest_key, issued_at = keyring.digest_key(), now()
+    orders = []
+    for node in nodes:
+        command = str(uuid.uuid4())
+        order = RunCommand(
+            id=command,
+            node=str(node.pk),
+            issued_at=issued_at,
+            expires_at=issued_at + timedelta(seconds=EXPIRY),
+            run=command_run_id(command, str(node.pk), issued_at),
+            document=rendering.document(source, node, issued_at, digest_key),
+            environment=dict(environment),
+            requested_by=_name(user),
+        )
+        history.announce_manual_run(order, node_name=node.name)
+        orders.append(order)
+    _send(orders)
+    return [UUID(order.run) for order in orders]
+
+
+def send_kill(run: Run, user: Any = None) -> None:
+    """Has the run's node end it. Raises Conflict when it has ended, CoordinationError as ``send_run``."""
+    if run.state != Run.State.RUNNING:
+        raise Conflict(_("This run has ended already (%(state)s).") % {"state": run.get_state_display()})
+    issued_at = now()
+    order = KillCommand(
+        id=str(uuid.uuid4()),
+        node=str(run.node),
+        issued_at=issued_at,
+        expires_at=issued_at + timedelta(seconds=EXPIRY),
+        run=str(run.uuid),
+        requested_by=_name(user),
+    )
+    _send([order])
+
+
+def _source(pipeline: Pipeline) -> Source:
+    source = rendering.read([pipeline.pk]).get(pipeline.pk)
+    if source is None:
+        raise Conflict(_("The pipeline is being changed or was deleted: try again."))
+    if isinstance(source, rendering.Unreadable):
+        raise Conflict(str(source))
+    if not source.document.steps:
+        raise Conflict(_("The pipeline has no steps: add one first."))
+    return source
+
+
+def _nodes(pipeline: Pipeline) -> list[Node]:
+    bound = outbox.bound_nodes(Pipeline.objects.filter(pk=pipeline.pk))[pipeline.pk]
+    if not bound:
+        raise Conflict(_("The pipeline is bound to no node: bind it to one first."))
+    nodes = [node for node in Node.objects.filter(pk__in=bound) if node.public_key]
+    if not nodes:
+        raise Conflict(_("None of the pipeline's nodes has enrolled yet: start a worker on one first."))
+    return nodes
+
+
+def _send(orders: Sequence[Command]) -> None:
+    """One lease for all; each order is a put of its own, for each carries a whole document."""
+    signer, keys, gateway = keyring.signer(), store.keys(), store.sync_gateway()
+    lease = gateway.grant(EXPIRY, timeout=PUT_TIMEOUT).id
+    for order in orders:
+        key = keys.command(order.node, order.id)
+        _put(key, Put(key, signer.sign("command", documents.encode(order)), lease))
+
+
+def _put(key: str, put: Put) -> None:
+    """An answer that did not come leaves open whether the put was applied: the same one is tried again."""
+    for left in reversed(range(TRIES)):
+        try:
+            store.sync_gateway().transact([Compare.absent(key)], [put], [Get(key)], timeout=PUT_TIMEOUT)
+        except (Unavailable, DeadlineExceeded):
+            if not left:
+                raise
+        else:
+            return
+
+
+def _name(user: Any) -> str:
+    return user.get_username() if user is not None else ""

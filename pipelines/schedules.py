@@ -1,0 +1,64 @@
+"""A pipeline's schedule for people: its next fires and its meaning in words. The engine is the worker's own."""
+
+from datetime import datetime
+from typing import Any
+
+from cron_descriptor import ExpressionDescriptor, Options
+from cron_descriptor.Exception import FormatError, MissingFieldException, WrongArgumentException
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+
+from pipelines.models import Pipeline
+from workers.engine.cron import ALIASES
+from workers.engine.schedule import Schedule, next_fires
+
+PREVIEW = 5
+"""Fires shown ahead."""
+
+
+def schedule_of(pipeline: Pipeline, now: datetime | None = None) -> Schedule:
+    """The schedule that a worker will follow. With ``now``, one that would never fire again is refused. Raises
+    ScheduleError."""
+    return Schedule.parse(
+        pipeline.schedule,
+        timezone=pipeline.timezone,
+        key=str(pipeline.pk),
+        dst_gap=pipeline.dst_gap,
+        dst_repeat=pipeline.dst_repeat,
+        start=pipeline.starts_at,
+        end=pipeline.ends_at,
+        jitter=pipeline.jitter,
+        now=now,
+    )
+
+
+def upcoming(pipeline: Pipeline, after: datetime, count: int = PREVIEW) -> list[datetime]:
+    """The next instants (UTC) of the schedule, whether the pipeline is enabled or not. None for text that is no
+    schedule (written past the validation)."""
+    try:
+        return next_fires(schedule_of(pipeline), after, count)
+    except ValueError:
+        return []
+
+
+def words(text: str) -> str:
+    """The schedule in words, in the language of the request; empty where there are none."""
+    head, _space, rest = text.strip().partition(" ")
+    if head.lower() in ALIASES:
+        return _described(ALIASES[head.lower()])
+    if head.lower() == "@every":
+        return _("Every %(interval)s") % {"interval": rest.strip()}
+    if head.lower() == "@at":
+        return _("Once, at %(instant)s") % {"instant": rest.strip()}
+    fixed = {"@manual": _("Only by hand"), "@reboot": _("When the worker starts")}
+    return fixed.get(head.lower()) or _described(text)
+
+
+def _described(expression: str) -> str:
+    options: Any = Options()
+    options.use_24hour_time_format = True
+    options.locale_code = "zh_CN" if (get_language() or "").startswith("zh") else "en_US"
+    try:
+        return str(ExpressionDescriptor(expression.replace("?", "*"), options).get_full_description())
+    except (FormatError, MissingFieldException, WrongArgumentException, ValueError, IndexError, KeyError):
+        return ""  # H and the like: the descriptor's grammar is smaller than ours

@@ -1,0 +1,150 @@
+"""How pipelines look in the API: steps nested and written as a whole, nodes as a list of ids."""
+
+from typing import Any
+from uuid import UUID
+
+from django.utils.timezone import now
+from django.utils.translation import gettext as _
+from rest_framework import serializers
+
+from pipelines.models import Binding, Control, Pipeline, Step
+from pipelines.schedules import upcoming
+from pipelines.validation import LIMITS, MAX_STEPS, enabling_errors, environment_error, pipeline_errors, step_errors
+from tasks.api import TextMapField
+from tasks.models import Task
+from workers.models import Node
+
+
+class StepSerializer(serializers.ModelSerializer):
+    """A task in its place. Without a position it comes after the step before it."""
+
+    task = serializers.PrimaryKeyRelatedField(queryset=Task.objects.all())
+    position = serializers.IntegerField(required=False, min_value=0)
+    environment = TextMapField(required=False)
+
+    class Meta:
+        model = Step
+        fields = [
+            "task", "position", "dependence", "timeout", "retries", "interval", "directory", "user", "environment",
+        ]  # fmt: skip
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if errors := step_errors(Step(**attrs)):
+            raise serializers.ValidationError(errors)
+        return attrs
+
+
+class NodesField(serializers.Field):
+    """Ids of the workers that the pipeline is bound to by name."""
+
+    def to_representation(self, value: Any) -> list[str]:
+        return sorted(str(binding.node_id) for binding in value.all())
+
+    def to_internal_value(self, data: Any) -> set[UUID]:
+        if not isinstance(data, list):
+            raise serializers.ValidationError(_("Give a list of node ids."))
+        ids = {serializers.UUIDField().run_validation(one) for one in data}
+        known = set(Node.objects.filter(pk__in=ids, mode=Node.Mode.WORKER).values_list("pk", flat=True))
+        if unknown := sorted(str(one) for one in ids - known):
+            raise serializers.ValidationError(_("There is no worker %(id)s.") % {"id": unknown[0]})
+        return ids
+
+
+class PipelineSerializer(serializers.ModelSerializer):
+    """A pipeline with its steps and nodes.
+
+    ``published``: etcd shows every change. ``next_fires``: what the schedule gives, enabled or not.
+    """
+
+    id = serializers.UUIDField(read_only=True)
+    steps = StepSerializer(many=True, required=False, max_length=MAX_STEPS)
+    nodes = NodesField(source="bindings", required=False)
+    node_labels = TextMapField(required=False)
+    published = serializers.SerializerMethodField()
+    next_fires = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Pipeline
+        fields = [
+            "id", "name", "description", "enabled", "paused", "schedule", "timezone", "dst_gap", "dst_repeat",
+            "starts_at", "ends_at", *LIMITS, "misfire", "overlap", "placement", "on_node_loss", "on_success",
+            "on_failure", "steps", "nodes", "node_labels", "published", "next_fires", "created_at", "updated_at",
+        ]  # fmt: skip
+        read_only_fields = ["paused"]
+
+    def get_published(self, pipeline: Pipeline) -> bool:
+        return pipeline.is_published()
+
+    def get_next_fires(self, pipeline: Pipeline) -> list[str]:
+        return [instant.isoformat().replace("+00:00", "Z") for instant in upcoming(pipeline, now())]
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """The rules on the pipeline as it will stand, steps included."""
+        candidate = Pipeline()
+        for field in Pipeline._meta.concrete_fields:
+            if self.instance is not None:
+                setattr(candidate, field.attname, getattr(self.instance, field.attname))
+            if field.name in attrs:
+                setattr(candidate, field.name, attrs[field.name])
+        steps = _numbered(attrs["steps"]) if "steps" in attrs else self._present_steps()
+        errors = pipeline_errors(candidate, now()) or enabling_errors(candidate, steps)
+        if errors:
+            raise serializers.ValidationError(errors)
+        return attrs
+
+    def create(self, validated_data: dict[str, Any]) -> Pipeline:
+        return self._write(Pipeline(), validated_data)
+
+    def update(self, instance: Pipeline, validated_data: dict[str, Any]) -> Pipeline:
+        return self._write(instance, validated_data)
+
+    def _present_steps(self) -> list[Step]:
+        return list(self.instance.steps.select_related("task")) if self.instance is not None else []
+
+    def _write(self, pipeline: Pipeline, values: dict[str, Any]) -> Pipeline:
+        steps, nodes = values.pop("steps", None), values.pop("bindings", None)
+        for name, value in values.items():
+            setattr(pipeline, name, value)
+        pipeline.save()
+        if steps is not None:
+            pipeline.steps.all().delete()
+            Step.objects.bulk_create(_numbered(steps, pipeline))
+        if nodes is not None:
+            pipeline.bindings.exclude(node__in=nodes).delete()
+            bound = set(pipeline.bindings.values_list("node", flat=True))
+            Binding.objects.bulk_create(Binding(pipeline=pipeline, node_id=node) for node in sorted(nodes - bound))
+        return Pipeline.objects.get(pk=pipeline.pk)
+
+
+class RunRequest(serializers.Serializer):
+    """What a run by hand may be given."""
+
+    environment = TextMapField(required=False)
+
+    def validate_environment(self, value: dict[str, str]) -> dict[str, str]:
+        if problem := environment_error(value):
+            raise serializers.ValidationError(problem)
+        return value
+
+
+class ControlSerializer(serializers.ModelSerializer):
+    """The global pause switch."""
+
+    paused = serializers.BooleanField()
+    published = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Control
+        fields = ["paused", "published"]
+
+    def get_published(self, control: Control) -> bool:
+        return control.published >= control.generation
+
+
+def _numbered(steps: list[dict[str, Any]], pipeline: Pipeline | None = None) -> list[Step]:
+    """Steps in their order; one without a position comes after the one before it."""
+    result: list[Step] = []
+    for values in steps:
+        position = values.get("position", result[-1].position + 1 if result else 1)
+        result.append(Step(**{**values, "position": position}, pipeline=pipeline))
+    return result
