@@ -45,6 +45,8 @@ class Run(models.Model):
     shared = models.BooleanField(_("shared"), default=False)
     provisional = models.BooleanField(default=False)
     """Written by the console (a command sent, a node given up): what the worker says replaces it."""
+    expires_at = models.DateTimeField(null=True, editable=False)
+    """Until when the command that asked for a provisional run can be taken."""
 
     class Meta:
         verbose_name = _("run")
@@ -57,6 +59,7 @@ class Run(models.Model):
             models.Index(fields=["state", "id"], name="run_state"),
             models.Index(fields=["finished_at"], name="run_finished"),
             models.Index(fields=["scheduled_at"], name="run_scheduled"),
+            models.Index(fields=["provisional", "expires_at"], name="run_provisional"),
         ]
 
     def __str__(self) -> str:
@@ -132,6 +135,8 @@ class Stream(models.Model):
     stream = models.UUIDField()
     kind = models.CharField(max_length=10)
     sequence = models.BigIntegerField(default=0)
+    lost = models.BigIntegerField(default=0)
+    """Records of this stream that could not be kept or taken."""
     updated_at = models.DateTimeField()
 
     class Meta:

@@ -1,0 +1,51 @@
+"""``POST /api/v1/ingest/``: the door by which every result comes in."""
+
+import zlib
+
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from msgspec import DecodeError
+from rest_framework.exceptions import ParseError
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from coordination import records
+from coordination.records import IngestReply
+from logs.intake import Malformed, take
+
+MOST_BYTES = 16 << 20
+"""A batch larger than this, unpacked, is refused."""
+
+
+class IngestView(APIView):
+    """Takes a batch of records (``coordination.records.IngestBatch``), plain or gzip. The caller is the node."""
+
+    permission_classes = [IsAuthenticated]
+    schema = None
+
+    def post(self, request: Request) -> HttpResponse:
+        """200 with an ``IngestReply``; 400 for what is not a batch at all."""
+        now = timezone.now()
+        try:
+            batch = records.decode_batch(_body(request._request))
+            reply = take(batch, request.user.pk, request.user.name, now)
+        except DecodeError as error:
+            raise ParseError(f"not a batch: {error}") from None
+        except Malformed as error:
+            reply = IngestReply(sequence=0, server_time=now, refused=batch.first, reason=error.args[0])
+        return HttpResponse(records.encode(reply), content_type="application/json")
+
+
+def _body(request: HttpRequest) -> bytes:
+    """The request's body, unpacked, within bounds. Raises ParseError."""
+    data = request.read(MOST_BYTES + 1)
+    if request.headers.get("Content-Encoding") == "gzip":
+        unpacker = zlib.decompressobj(wbits=31)
+        try:
+            data = unpacker.decompress(data, MOST_BYTES + 1)
+        except zlib.error:
+            raise ParseError("the body is not gzip") from None
+    if len(data) > MOST_BYTES:
+        raise ParseError(f"the batch is larger than {MOST_BYTES} bytes")
+    return data
