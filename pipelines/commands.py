@@ -2,22 +2,25 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from django.db import transaction
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 from coordination import documents
 from coordination.documents import Command, KillCommand, RunCommand
-from coordination.errors import DeadlineExceeded, Unavailable
-from coordination.gateway import Compare, Get, Put
+from coordination.errors import CoordinationError, Unavailable
+from coordination.gateway import Compare, Put
 from coordination.identity import command_run_id
 from logs import history
 from logs.models import Run
 from pipelines import outbox, rendering
 from pipelines.models import Pipeline
+from pipelines.relay import chunks
 from pipelines.rendering import Source
 from workers import keyring, store
 from workers.models import Node
@@ -42,24 +45,16 @@ def send_run(pipeline: Pipeline, environment: Mapping[str, str], user: Any) -> l
     Returns the run ids. Raises Conflict without steps or nodes, CoordinationError when etcd does not take the order.
     """
     source = _source(pipeline)
-    nodes = _nodes(pipeline)
-    digest_key, issued_at = keyring.digest_key(), now()
-    orders = []
-    for node in nodes:
-        command = str(uuid.uuid4())
-        order = RunCommand(
-            id=command,
-            node=str(node.pk),
-            issued_at=issued_at,
-            expires_at=issued_at + timedelta(seconds=EXPIRY),
-            run=command_run_id(command, str(node.pk), issued_at),
-            document=rendering.document(source, node, issued_at, digest_key),
-            environment=dict(environment),
-            requested_by=_name(user),
-        )
-        history.announce_manual_run(order, node_name=node.name)
-        orders.append(order)
-    _send(orders)
+    orders = [_run_order(source, node, environment, user) for node in _nodes(pipeline)]
+    with transaction.atomic():
+        for order in orders:
+            _announce(order)
+    try:
+        _send(orders)
+    except CoordinationError:
+        for order in orders:
+            history.withdraw_manual_run(UUID(order.run))
+        raise
     return [UUID(order.run) for order in orders]
 
 
@@ -100,21 +95,60 @@ def _nodes(pipeline: Pipeline) -> list[Node]:
     return nodes
 
 
+def _run_order(source: Source, node: Node, environment: Mapping[str, str], user: Any) -> RunCommand:
+    command, issued_at = str(uuid.uuid4()), now()
+    return RunCommand(
+        id=command,
+        node=str(node.pk),
+        issued_at=issued_at,
+        expires_at=issued_at + timedelta(seconds=EXPIRY),
+        run=command_run_id(command, str(node.pk), issued_at),
+        document=rendering.document(source, node, issued_at, keyring.digest_key()),
+        environment=dict(environment),
+        requested_by=_name(user),
+    )
+
+
+def _announce(order: RunCommand) -> None:
+    """Before it is sent: the worker may be quicker to report than we to write, and what it says has to win."""
+    node = Node.objects.get(pk=order.node)
+    history.announce_manual_run(
+        run=UUID(order.run),
+        pipeline=UUID(order.document.pipeline),
+        pipeline_name=order.document.name,
+        node=node.pk,
+        node_name=node.name,
+        issued_at=order.issued_at,
+        expires_at=order.expires_at,
+        generation=order.document.generation,
+    )
+
+
 def _send(orders: Sequence[Command]) -> None:
-    """One lease for all; each order is a put of its own, for each carries a whole document."""
+    """All under one lease, as few transactions as their size allows; when one fails, none shall stay."""
     signer, keys, gateway = keyring.signer(), store.keys(), store.sync_gateway()
     lease = gateway.grant(EXPIRY, timeout=PUT_TIMEOUT).id
-    for order in orders:
-        key = keys.command(order.node, order.id)
-        _put(key, Put(key, signer.sign("command", documents.encode(order)), lease))
+    puts = [
+        Put(keys.command(order.node, order.id), signer.sign("command", documents.encode(order)), lease)
+        for order in orders
+    ]
+    try:
+        for chunk in chunks(puts, lambda put: len(put.value)):
+            _put(chunk)
+    except CoordinationError:
+        with suppress(CoordinationError):
+            gateway.revoke(lease, timeout=PUT_TIMEOUT)
+        raise
 
 
-def _put(key: str, put: Put) -> None:
-    """An answer that did not come leaves open whether the put was applied: the same one is tried again."""
+def _put(puts: Sequence[Put]) -> None:
+    """An answer that did not come leaves open whether it was applied: the very same is tried again. (A refused
+    comparison then says that it was.)"""
+    compares = [Compare.absent(put.key) for put in puts]
     for left in reversed(range(TRIES)):
         try:
-            store.sync_gateway().transact([Compare.absent(key)], [put], [Get(key)], timeout=PUT_TIMEOUT)
-        except (Unavailable, DeadlineExceeded):
+            store.sync_gateway().transact(compares, puts, timeout=PUT_TIMEOUT)
+        except Unavailable:
             if not left:
                 raise
         else:

@@ -6,9 +6,10 @@ generation, and a rendering older than ``STALE`` seconds is dropped: its relay w
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import TypeVar
 
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils.timezone import now
@@ -25,6 +26,8 @@ from pipelines.outbox import step_past
 from pipelines.rendering import Source, Unreadable
 from workers import keyring, store
 from workers.models import Node
+
+T = TypeVar("T")
 
 STALE = 60.0
 """Seconds after which a rendering is too old to be written."""
@@ -124,7 +127,7 @@ class Relay:
 
     def _deliver(self, letters: list[Letter]) -> int:
         """Writes what is not written yet; the number of rows brought up to date."""
-        return sum(self._deliver_chunk(chunk) for chunk in _chunks(letters))
+        return sum(self._deliver_chunk(chunk) for chunk in chunks(letters, lambda letter: len(letter.envelope or b"")))
 
     def _deliver_chunk(self, letters: list[Letter]) -> int:
         try:
@@ -201,15 +204,16 @@ def _reads(letters: Iterable[Letter]) -> list[Operation]:
     return [Get(letter.key) for letter in letters]
 
 
-def _chunks(letters: Iterable[Letter]) -> Iterator[list[Letter]]:
-    chunk: list[Letter] = []
+def chunks(items: Iterable[T], size_of: Callable[[T], int]) -> Iterator[list[T]]:
+    """Runs of items that fit into one transaction, by their number and their size in bytes."""
+    chunk: list[T] = []
     size = 0
-    for letter in letters:
-        length = len(letter.envelope or b"")
-        if chunk and size + length > BATCH_BYTES:
+    for item in items:
+        length = size_of(item)
+        if chunk and (size + length > BATCH_BYTES or len(chunk) == BATCH):
             yield chunk
             chunk, size = [], 0
-        chunk.append(letter)
+        chunk.append(item)
         size += length
     if chunk:
         yield chunk
