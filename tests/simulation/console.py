@@ -92,14 +92,21 @@ class Console:
             self.etcd.publish()
 
     def _keep_epoch(self) -> None:
-        if self.etcd.store.get(KEYS.epoch()) is not None:
-            return
+        if self.etcd.store.get(KEYS.epoch()) is None:
+            self._put_epoch(Compare.absent(KEYS.epoch()))
+
+    def begin_epoch(self) -> None:
+        """A new one, in place of the one there is."""
+        if not self.etcd.store.unavailable and self.epochs:
+            self._put_epoch(Compare.holds(KEYS.epoch(), fires.encode(self.epochs[-1])))
+            self.etcd.publish()
+
+    def _put_epoch(self, compare: Compare) -> None:
         now = wall(self.world.now)
         epoch = Epoch(id=int(now.timestamp() * 1000), created=now, first=not self.epochs)
-        put = Put(KEYS.epoch(), fires.encode(epoch))
-        self.etcd.store.transact((Compare.absent(KEYS.epoch()),), (put,))
-        self.epochs.append(epoch)
-        self.world.trace("epoch", epoch.id)
+        if self.etcd.store.transact((compare,), (Put(KEYS.epoch(), fires.encode(epoch)),)).succeeded:
+            self.epochs.append(epoch)
+            self.world.trace("epoch", epoch.id)
 
     def _relay(self) -> None:
         version = self.versions[-1]

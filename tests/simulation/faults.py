@@ -1,6 +1,6 @@
 """A plan of faults from a seed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from msgspec.structs import replace
 
@@ -16,6 +16,14 @@ QUIET = END + LONGEST
 """From here on everything is well."""
 
 
+KINDS = (
+    "partition", "partition", "half_partition", "flaky", "pause", "pause", "host_pause", "crash", "crash", "stop",
+    "clock", "clock", "slow_watch", "no_master", "no_console", "etcd_down", "wipe", "new_epoch",
+    "edit", "edit", "disable", "pause_pipeline", "changeover",
+)  # fmt: skip
+"""Names of the methods of ``Faults``; twice: twice as likely."""
+
+
 class Faults:
     """Draws faults, does them and heals them. ``troubles`` lists ``(node, from, until)``; node empty: everybody's."""
 
@@ -27,16 +35,12 @@ class Faults:
         self.troubles: list[tuple[str, float, float]] = []
         self._busy: dict[str, float] = {}
 
-    def plan(self, number: int) -> None:
-        """So many faults and edits."""
-        kinds: list[Callable[[float, float], None]] = [
-            self.partition, self.partition, self.half_partition, self.flaky, self.pause, self.pause, self.host_pause,
-            self.crash, self.crash, self.stop, self.clock, self.clock, self.slow_watch, self.no_master, self.no_console,
-            self.etcd_down, self.wipe, self.edit, self.edit, self.disable, self.pause_pipeline, self.changeover,
-        ]  # fmt: skip
+    def plan(self, number: int, kinds: Sequence[str]) -> None:
+        """So many faults and edits, of these kinds."""
         random = self.world.random
         for _ in range(number):
-            random.choice(kinds)(random.uniform(START, END), random.uniform(1.0, LONGEST))
+            kind = getattr(self, random.choice(kinds))
+            kind(random.uniform(START, END), random.uniform(1.0, LONGEST))
 
     def _node(self, start: float, length: float) -> Node | None:
         """One that has no other trouble in the meantime."""
@@ -149,6 +153,11 @@ class Faults:
         self.world.at(start, self.etcd.wipe)
         for node in self.nodes:
             self.world.at(start + self.world.random.uniform(0, 5), node.reconnect, True)
+
+    def new_epoch(self, start: float, length: float) -> None:
+        """The leader has found that etcd went back in time and begins a new epoch over the old data."""
+        self.troubles.append(("", start, start + 100))
+        self.world.at(start, self.console.begin_epoch)
 
     # -- people -----------------------------------------------------------------------------------------------------
 

@@ -230,7 +230,7 @@ class SharedPlan:
         step = reattach_step(scene) or (None if settling else finish_step(scene))
         if step is not None or standing.hindrance(now) or phase.at > now.wall:
             return step
-        if record.generation > max(held.generation for held in self._phases):
+        if self._is_outdated(record):
             return None
         return self._decision(scene)
 
@@ -269,6 +269,9 @@ class SharedPlan:
     def _look_at(self, seen: Seen, now: Now) -> None:
         self._seen = seen
         record, epoch = seen.record, self._standing.epoch
+        if record is not None and epoch is not None and record.epoch > epoch.id:
+            self._standing.epoch = None  # A newer one is there: read it.
+            return
         if record is None or epoch is None or record.epoch != epoch.id or self._is_rolled_back():
             return
         if inherited(self._known, record, epoch) is None and record != self._known:
@@ -345,6 +348,10 @@ class SharedPlan:
             self._actions.append(Incident(text))
         self._incident = text
         return rolled_back
+
+    def _is_outdated(self, record: FireRecord) -> bool:
+        """Newer documents are out than this node has: it waits for its own."""
+        return record.generation > self._phases[-1].generation
 
     # -- phases and time ----------------------------------------------------------------------------------------
 

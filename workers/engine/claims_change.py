@@ -15,16 +15,19 @@ AHEAD = timedelta(seconds=2 * SKEW_LIMIT + 1)
 
 
 def inherited(known: FireRecord | None, seen: FireRecord | None, epoch: Epoch) -> FireRecord | None:
-    """The record that this node's memory gives to a new epoch; None when the one there is as good or has moved on.
+    """The record that a new epoch inherits from this node's memory, or from what an older epoch has left in etcd; None
+    when the one of this epoch is as good or has moved on.
 
     Knowledge is spread over the nodes: the one that remembers the latest version wins, until the first transition.
     """
-    if known is None or known.epoch == epoch.id:
+    old = [record for record in (known, seen) if record is not None and record.epoch < epoch.id]
+    if not old:
         return None
+    best = max(old, key=lambda record: (record.epoch, record.version))
     begun = seen if seen is not None and seen.epoch == epoch.id else None
-    if begun is not None and (begun.inherited is None or (known.epoch, known.version) <= begun.inherited):
+    if begun is not None and (begun.inherited is None or (best.epoch, best.version) <= begun.inherited):
         return None
-    return fires.inherit(known, epoch.id)
+    return fires.inherit(best, epoch.id)
 
 
 def first_record(epoch: Epoch, at: datetime) -> FireRecord:
