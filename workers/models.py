@@ -31,11 +31,14 @@ class Node(models.Model):
     running = models.PositiveIntegerField(_("running"), default=0)
     backlog = models.PositiveIntegerField(_("journal backlog"), default=0)
     clock_skew = models.FloatField(_("clock skew (s)"), null=True, blank=True)
+    draining = models.BooleanField(_("draining"), default=False)
     etcd_connected = models.BooleanField(_("connected to etcd"), default=True)
     incidents = models.JSONField(_("incidents"), default=list, blank=True)
     machine_id = models.CharField(max_length=64, blank=True, editable=False)
     public_key = models.BinaryField(null=True, editable=False)
     token_digest = models.CharField(max_length=64, blank=True, db_index=True, editable=False)
+    enrolled_by_id = models.BigIntegerField(null=True, editable=False)
+    """The enrolment token's id, so that a host may repeat a request whose answer was lost."""
     enrolled_at = models.DateTimeField(_("enrolled"), null=True, blank=True)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 

@@ -20,7 +20,7 @@ from workers.engine.schedule import ScheduleError
 
 log = logging.getLogger(__name__)
 
-MakeFires = Callable[[PipelineDocument, datetime], Fires]
+MakeFires = Callable[[PipelineDocument], Fires]
 """Compiles a document's schedule; raises ScheduleError."""
 
 CarryOut = Callable[[Sequence[Decision]], Awaitable[None]]
@@ -89,7 +89,7 @@ class Definitions:
 
     async def _plan_document(self, document: PipelineDocument) -> None:
         now = self._clock.now()
-        fires = self._make_fires(document, now)
+        fires = self._make_fires(document)
         decisions = self._plan.put(document, fires, now)
         self._generations[document.pipeline] = document.generation
         await self._carry_out(decisions)

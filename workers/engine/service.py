@@ -273,5 +273,9 @@ class Service:
             etcd_connected=all(self._connected.values()),
             draining=self._draining,
             host=self._host,
-            incidents=(*self._journal.incidents(), *self._shipper.incidents(), *self._presence.incidents(), *self._supervisor.incidents()),
+            incidents=self._incidents(),
         )
+
+    def _incidents(self) -> tuple[str, ...]:
+        parts = (self._journal, self._shipper, self._presence, self._supervisor)
+        return tuple(sentence for part in parts for sentence in part.incidents())

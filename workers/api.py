@@ -1,0 +1,177 @@
+"""Nodes, enrolment tokens, and the door by which hosts join."""
+
+import base64
+import binascii
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+from rest_framework import mixins, permissions, serializers, status
+from rest_framework.exceptions import PermissionDenied
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.throttling import AnonRateThrottle
+from rest_framework.views import APIView
+from rest_framework.viewsets import GenericViewSet, ModelViewSet
+
+from workers import enrolment, keyring
+from workers.enrolment import Applicant
+from workers.models import EnrolmentToken, Node
+
+
+class LabelsField(serializers.DictField):
+    """A map of short texts."""
+
+    child = serializers.CharField(max_length=200, allow_blank=True)
+
+
+class NodeSerializer(serializers.ModelSerializer):
+    """A node. Name, description and labels can be changed; the rest is what the node says of itself."""
+
+    status = serializers.ChoiceField(["online", "offline"], read_only=True)
+    labels = LabelsField(required=False)
+
+    class Meta:
+        model = Node
+        fields = [
+            "id",
+            "name",
+            "description",
+            "host",
+            "mode",
+            "status",
+            "version",
+            "labels",
+            "last_seen",
+            "started_at",
+            "capacity",
+            "running",
+            "backlog",
+            "clock_skew",
+            "draining",
+            "etcd_connected",
+            "incidents",
+        ]
+        read_only_fields = [name for name in fields if name not in ("name", "description", "labels")]
+
+
+class NodeViewSet(ModelViewSet):
+    """The hosts of the cluster. One made here waits for a host to join under its name, or with a token for it."""
+
+    queryset = Node.objects.all()
+    serializer_class = NodeSerializer
+    filterset_fields = ["name", "mode", "online"]
+
+
+class EnrolmentTokenSerializer(serializers.ModelSerializer):
+    """``expires_in``: seconds. The token itself is shown once, in the answer that makes it."""
+
+    node = serializers.PrimaryKeyRelatedField(
+        queryset=Node.objects.all(), allow_null=True, required=False, default=None
+    )
+    uses = serializers.IntegerField(min_value=1, max_value=10_000, default=1)
+    expires_in = serializers.IntegerField(min_value=1, max_value=31_536_000, default=3600, write_only=True)
+
+    class Meta:
+        model = EnrolmentToken
+        fields = ["id", "node", "uses", "expires_in", "expires_at", "created_at"]
+        read_only_fields = ["id", "expires_at", "created_at"]
+
+
+class EnrolmentTokenViewSet(
+    mixins.CreateModelMixin,
+    mixins.ListModelMixin,
+    mixins.RetrieveModelMixin,
+    mixins.DestroyModelMixin,
+    GenericViewSet,
+):
+    """Tokens with which hosts join."""
+
+    queryset = EnrolmentToken.objects.all()
+    serializer_class = EnrolmentTokenSerializer
+
+    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """The only answer that holds the token."""
+        serializer = self.get_serializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        asked = serializer.validated_data
+        token, row = enrolment.make_token(
+            now=timezone.now(),
+            node=asked["node"].pk if asked["node"] else None,
+            uses=asked["uses"],
+            expires_in=asked["expires_in"],
+            user=request.user,
+        )
+        return Response({"token": token, **self.get_serializer(row).data}, status=status.HTTP_201_CREATED)
+
+
+class ApplicantSerializer(serializers.Serializer):
+    """What a host sends when it asks to join."""
+
+    token = serializers.CharField(max_length=200)
+    name = serializers.CharField(max_length=150)
+    public_key = serializers.CharField(max_length=64)
+    machine_id = serializers.CharField(max_length=64, allow_blank=True, default="")
+    host = serializers.CharField(max_length=255, allow_blank=True, default="")
+    version = serializers.CharField(max_length=50, allow_blank=True, default="")
+
+    def validate_public_key(self, value: str) -> bytes:
+        """32 bytes in base64."""
+        try:
+            key = base64.b64decode(value, validate=True)
+        except (binascii.Error, ValueError):
+            key = b""
+        if len(key) != 32:
+            raise serializers.ValidationError("32 bytes in base64 are needed (an X25519 public key).")
+        return key
+
+
+class EnrolThrottle(AnonRateThrottle):
+    """Guessing tokens is hopeless; trying is also slow."""
+
+    rate = "120/min"
+
+
+class EnrolView(APIView):
+    """``POST /api/v1/enrol/``: a host exchanges an enrolment token for its identity."""
+
+    authentication_classes: list[Any] = []
+    permission_classes = [permissions.AllowAny]
+    throttle_classes = [EnrolThrottle]
+    serializer_class = ApplicantSerializer
+
+    def post(self, request: Request) -> Response:
+        """200 with the identity; 403 for a token that is no good, 409 for a name that is taken."""
+        serializer = ApplicantSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        asked = dict(serializer.validated_data)
+        token = asked.pop("token")
+        try:
+            node, node_token = enrolment.enrol(token, Applicant(**asked), timezone.now())
+        except enrolment.Refused as error:
+            raise PermissionDenied(str(error)) from None
+        except enrolment.NameTaken as error:
+            return Response({"detail": str(error)}, status=status.HTTP_409_CONFLICT)
+        return Response(_identity(node, node_token))
+
+
+def _identity(node: Node, token: str) -> dict[str, Any]:
+    etcd = settings.ECTS_ETCD
+    return {
+        "node": str(node.pk),
+        "name": node.name,
+        "token": token,
+        "verify_keys": {name: base64.b64encode(key).decode() for name, key in keyring.verify_keys().items()},
+        "etcd": {
+            "endpoints": list(etcd.endpoints),
+            "prefix": settings.ECTS_ETCD_PREFIX,
+            "user": etcd.user,
+            "password": etcd.password,
+            "ca": etcd.ca,
+            "certificate": etcd.certificate,
+            "key": etcd.key,
+        },
+    }
+
+
+routes = [("nodes", NodeViewSet, "node"), ("enrolment-tokens", EnrolmentTokenViewSet, "enrolment-token")]

@@ -1,0 +1,98 @@
+"""The leading master follows the nodes' leases: a node is online while its key lives."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
+from typing import cast
+
+from django.db import close_old_connections
+from django.utils import timezone
+from msgspec import DecodeError
+
+from coordination import documents
+from coordination.documents import Presence
+from coordination.errors import Compacted
+from coordination.gateway import Batch, Gateway, KeyValue
+from coordination.keys import Keys
+from workers.models import Node
+
+log = logging.getLogger(__name__)
+
+REFRESH = 30.0
+"""Seconds between two whole looks; also brings ``last_seen`` up to date."""
+
+
+async def follow(gateway: Gateway, keys: Keys) -> None:
+    """Brings the nodes' rows in step with etcd, for ever. Raises CoordinationError when etcd cannot be reached."""
+    while True:
+        snapshot = await gateway.snapshot(keys.nodes())
+        await asyncio.to_thread(_apply_all, keys, snapshot.items)
+        try:
+            async with asyncio.timeout(REFRESH):
+                await _follow_changes(gateway, keys, snapshot.revision + 1)
+        except (TimeoutError, Compacted):
+            continue
+
+
+async def _follow_changes(gateway: Gateway, keys: Keys, revision: int) -> None:
+    watch = cast("AsyncGenerator[Batch]", gateway.watch(keys.nodes(), revision))
+    async with aclosing(watch) as batches:
+        async for batch in batches:
+            for event in batch.events:
+                if event.kind == "put":
+                    await asyncio.to_thread(_apply, keys, [event.item])
+                else:
+                    await asyncio.to_thread(_gone, keys, event.item)
+
+
+def _apply_all(keys: Keys, items: Iterable[KeyValue]) -> None:
+    alive = _apply(keys, items)
+    close_old_connections()
+    Node.objects.filter(online=True).exclude(pk__in=alive).update(online=False)
+
+
+def _apply(keys: Keys, items: Iterable[KeyValue]) -> list[str]:
+    close_old_connections()
+    known = {str(pk) for pk in Node.objects.values_list("pk", flat=True)}
+    alive = []
+    for item in items:
+        try:
+            node, presence = keys.parse_node(item.key), documents.decode_presence(item.value)
+        except (ValueError, DecodeError) as error:
+            log.warning("%s is not a presence: %s", item.key, error)
+            continue
+        if presence.mode == "master" and node not in known:
+            _admit_master(node, presence)
+        elif node not in known:
+            log.warning("%s announces a node that has not enrolled", item.key)
+            continue
+        alive.append(node)
+        _write(node, presence)
+    return alive
+
+
+def _write(node: str, presence: Presence) -> None:
+    Node.objects.filter(pk=node).update(
+        online=True,
+        last_seen=timezone.now(),
+        host=presence.host[:255],
+        port=presence.port,
+        version=presence.version[:50],
+        capacity=presence.capacity,
+        running=presence.running,
+        draining=presence.draining,
+        started_at=presence.started_at,
+    )
+
+
+def _admit_master(node: str, presence: Presence) -> None:
+    name = presence.name[:140]
+    if Node.objects.filter(name=name).exists():
+        name = f"{name} {node[:8]}"
+    Node.objects.get_or_create(pk=node, defaults={"name": name, "mode": Node.Mode.MASTER})
+
+
+def _gone(keys: Keys, item: KeyValue) -> None:
+    close_old_connections()
+    Node.objects.filter(pk=keys.parse_node(item.key)).update(online=False)

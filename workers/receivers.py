@@ -1,0 +1,42 @@
+"""What nodes say of themselves with each delivery."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db.models import F
+from django.dispatch import receiver
+
+from coordination.records import NodeReport, RefusedRecord
+from logs.signals import documents_refused, node_reported
+from workers.models import Node, Refusal
+
+
+@receiver(node_reported)
+def keep_report(sender: Any, node: UUID, report: NodeReport, received_at: datetime, **more: Any) -> None:
+    """The newest report replaces the one before."""
+    skew = (report.clock - received_at).total_seconds() if report.clock and report.clock.tzinfo else None
+    Node.objects.filter(pk=node).update(
+        version=report.version[:50],
+        running=min(max(report.running, 0), 2**31 - 1),
+        capacity=min(max(report.capacity, 0), 2**31 - 1),
+        backlog=min(max(report.backlog, 0), 2**31 - 1),
+        clock_skew=skew,
+        etcd_connected=report.etcd_connected,
+        draining=report.draining,
+        incidents=[sentence[:500] for sentence in report.incidents[:20]],
+        last_seen=received_at,
+    )
+
+
+@receiver(documents_refused)
+def keep_refusals(sender: Any, node: UUID, records: list[RefusedRecord], **more: Any) -> None:
+    """One row for each key, counted."""
+    for record in records:
+        key = record.key[:255]
+        Refusal.objects.get_or_create(
+            node_id=node, key=key, defaults={"at": record.at, "reason": record.reason[:500], "count": 0}
+        )
+        Refusal.objects.filter(node_id=node, key=key).update(
+            at=record.at, reason=record.reason[:500], count=F("count") + 1
+        )
