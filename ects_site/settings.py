@@ -20,7 +20,6 @@ from ects_site.environment import (
 
 load_settings_file()
 
-BASE_DIR = BASE_DIR
 VERSION = "0.1.0"
 DATA_DIR = data_dir()
 ECTS_PORT = env.int("ECTS_PORT", default=9701)

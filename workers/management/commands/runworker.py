@@ -30,6 +30,7 @@ class Command(BaseCommand):
         parser.add_argument("--token-file", type=Path, help="file that holds the enrolment token")
         parser.add_argument("--name", default=socket.gethostname(), help="name of the node (the host's name)")
         parser.add_argument("--state-dir", type=Path, default=settings.DATA_DIR / "worker", help="identity and journal")
+        parser.add_argument("--rejoin", action="store_true", help="enrol again although this host has an identity")
         parser.add_argument("--insecure", action="store_true", help="allow plain HTTP to another host")
         parser.add_argument("--capacity", default="256", help="runs at once; the excess waits (256)")
         parser.add_argument("--grace", default="10", help="seconds that runs get when the worker stops (10)")
@@ -55,7 +56,7 @@ class Command(BaseCommand):
         machine = identity.machine_id()
         with StateLock(state_dir):
             known = identity.load(state_dir, machine)
-            if known is not None and not token:
+            if known is not None and not options["rejoin"]:
                 return
             if not token or not options["server"]:
                 raise IdentityError(f"{state_dir} holds no identity yet: give --server and an enrolment token")
