@@ -89,20 +89,20 @@ def exchange(session: Session, method: Method, request: Any, timeout: float) -> 
     may_sign_in = True
     while True:
         endpoint, token = yield from prepare(session, deadline)
-        left = max(deadline - session.clock(), 0.001)
+        left = session.left(deadline)
+        seconds = share(session, left) if method.repeatable else left
         try:
-            seconds = share(session, left) if method.repeatable else left
             reply = yield Send(endpoint, method, request, seconds, token)
         except Failure as failure:
             error = translate(failure, session.ring.endpoints[endpoint])
             if is_stale_token(failure) and session.settings.user and may_sign_in:
                 may_sign_in = False
-                yield SignIn(token, left)
+                yield SignIn(token, session.left(deadline))
                 continue
             if not isinstance(error, Unavailable):
                 raise error from None
             session.ring.failed(endpoint)
-            if not method.repeatable or deadline - session.clock() <= REPEAT_AFTER:
+            if not method.repeatable or session.left(deadline) <= REPEAT_AFTER:
                 raise error from None
             yield Pause(REPEAT_AFTER)
             continue
@@ -114,7 +114,7 @@ def prepare(session: Session, deadline: float) -> Generator[Step, Any, tuple[int
     """A connected endpoint, and a token when the settings name a user (else an empty one)."""
     endpoint = yield from _connect(session, deadline)
     if session.settings.user and not session.token:
-        yield SignIn("", max(deadline - session.clock(), 0.001))
+        yield SignIn("", session.left(deadline))
     return endpoint, session.token
 
 
@@ -124,14 +124,13 @@ def authenticate(session: Session, timeout: float) -> Generator[Step, Any, str]:
     request = pb.AuthenticateRequest(name=session.settings.user, password=session.settings.password)
     while True:
         endpoint = yield from _connect(session, deadline)
-        left = max(deadline - session.clock(), 0.001)
         try:
-            reply = yield Send(endpoint, AUTHENTICATE, request, share(session, left), "")
+            reply = yield Send(endpoint, AUTHENTICATE, request, share(session, session.left(deadline)), "")
         except Failure as failure:
             if "authentication is not enabled" in failure.details:
                 return ""
             error = translate(failure, session.ring.endpoints[endpoint])
-            if isinstance(error, Unavailable) and deadline - session.clock() > REPEAT_AFTER:
+            if isinstance(error, Unavailable) and session.left(deadline) > REPEAT_AFTER:
                 session.ring.failed(endpoint)
                 yield Pause(REPEAT_AFTER)
                 continue
@@ -142,7 +141,7 @@ def authenticate(session: Session, timeout: float) -> Generator[Step, Any, str]:
 
 def share(session: Session, left: float) -> float:
     """Seconds for one attempt of something that can be repeated: it leaves time for the other endpoints."""
-    return max(left, 0.001) / len(session.ring.candidates())
+    return left / len(session.ring.candidates())
 
 
 def _connect(session: Session, deadline: float) -> Generator[Step, Any, int]:
@@ -152,7 +151,7 @@ def _connect(session: Session, deadline: float) -> Generator[Step, Any, int]:
         return ring.current
     tried = ring.candidates()
     for last in (len(tried) == len(ring.endpoints), True):
-        left = max(deadline - session.clock(), 0.0)
+        left = session.left(deadline)
         chosen: int | None = yield Connect(ring.candidates(), left if last else left / 2)
         if chosen is not None:
             ring.chosen(chosen)

@@ -105,3 +105,7 @@ class Session:
         self.ring = Ring(settings.endpoints)
         self.clock = clock
         self.token = ""
+
+    def left(self, deadline: float) -> float:
+        """Seconds until the deadline; never zero, which gRPC would take for none."""
+        return max(deadline - self.clock(), 0.001)

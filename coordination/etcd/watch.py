@@ -126,7 +126,7 @@ async def _create(connection: AsyncConnection, state: WatchState) -> Stream:
             stream.cancel()
             if not isinstance(problem, Failure):
                 raise
-            left = max(deadline - session.clock(), 0.001)
+            left = session.left(deadline)
             if may_sign_in and (isinstance(problem, Refused) or is_stale_token(problem)):
                 may_sign_in = False
                 await connection.sign_in(token, left)
@@ -145,10 +145,10 @@ async def _confirm(connection: AsyncConnection, state: WatchState, stream: Strea
     restored, unless only the member lags: a linearizable read tells. Then a new snapshot is needed, as after a
     compaction; without this check the watch would wait in silence for a revision that is far away."""
     session = connection.session
-    reply = await stream.create(state.request(), share(session, deadline - session.clock()))
+    reply = await stream.create(state.request(), share(session, session.left(deadline)))
     if state.created(reply):
         return
-    left = max(deadline - session.clock(), 0.001)
-    newest = await connection.run(exchange(session, RANGE, revision_now(state.prefix), left))
+    reading = exchange(session, RANGE, revision_now(state.prefix), session.left(deadline))
+    newest = await connection.run(reading)
     if state.is_ahead_of(newest.header):
         raise Compacted(newest.header.revision + 1)

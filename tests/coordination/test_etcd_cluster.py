@@ -86,3 +86,24 @@ async def test_a_minority_is_said_to_be_unavailable(nodes: list[EtcdServer], set
             except Unavailable:
                 continue
     await client.close()
+
+
+async def test_a_member_without_a_quorum_is_left(
+    etcd: EtcdServer, nodes: list[EtcdServer], settings: EtcdSettings
+) -> None:
+    """It accepts connections and answers some calls, so that it can be told apart only by its failures."""
+    client = AsyncEtcd(settings)
+    await put(client, "/a")
+    await client.close()
+    for node in nodes[1:]:
+        node.kill()
+    lonely = nodes[0]
+    for _ in range(5):
+        client = AsyncEtcd(EtcdSettings((lonely.endpoint, etcd.endpoint)))
+        async with asyncio.timeout(10):
+            await client.get("/a", timeout=9)
+            watch = client.watch("/a", 1)
+            await anext(watch)
+        assert client.endpoint == etcd.endpoint
+        await watch.aclose()
+        await client.close()

@@ -7,11 +7,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
 from typing import Any
 
+import grpc
+import grpc.aio
 import pytest
 
 from coordination.errors import DeadlineExceeded, Unavailable
 from coordination.etcd import AsyncEtcd, SyncEtcd
-from coordination.gateway import EtcdSettings, Put
+from coordination.etcd import etcd_pb2 as pb
+from coordination.gateway import Batch, EtcdSettings, Put
 from tests.coordination.stores import Threaded, put
 from tests.etcd_server import EtcdServer, free_ports
 
@@ -90,23 +93,48 @@ async def test_a_stopped_server_is_noticed(connect: Callable[[str], Any], own_et
     assert item is not None
 
 
-async def test_watches_give_up_when_they_cannot_be_created(mute: str, own_etcd: EtcdServer) -> None:
-    """Against a closed port, a mute listener, a stopped server, and one that was stopped while it was watched."""
+@pytest.fixture
+async def silent() -> AsyncIterator[str]:
+    """A server that confirms every watch and says nothing more, with a connection that is well."""
+
+    async def status(request: bytes, context: Any) -> bytes:
+        return b""
+
+    async def watch(requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
+        yield pb.WatchResponse(created=True).SerializeToString()
+        async for _ in requests:
+            pass
+
+    server = grpc.aio.server()
+    handlers = {"Status": grpc.unary_unary_rpc_method_handler(status)}
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("etcdserverpb.Maintenance", handlers)])
+    handlers = {"Watch": grpc.stream_stream_rpc_method_handler(watch)}
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("etcdserverpb.Watch", handlers)])
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    yield f"127.0.0.1:{port}"
+    await server.stop(None)
+
+
+async def test_watches_notice_that_nobody_is_there(mute: str, silent: str, own_etcd: EtcdServer) -> None:
+    """They give up on a closed port, a mute listener, a stopped server, and one that was stopped while it was
+    watched; a stream that has gone silent is replaced. All at once, since each takes its time."""
     running = AsyncEtcd(EtcdSettings((own_etcd.endpoint,)))
     await running.get("a")
     watch = running.watch("/", 1)
     await anext(watch)
     own_etcd.pause()
-    endpoints = (f"127.0.0.1:{free_ports(1)[0]}", mute, own_etcd.endpoint)
+    endpoints = (f"127.0.0.1:{free_ports(1)[0]}", mute, own_etcd.endpoint, silent)
     clients = [running, *(AsyncEtcd(EtcdSettings((endpoint,))) for endpoint in endpoints)]
 
-    async def first(client: AsyncEtcd) -> None:
+    async def follow(client: AsyncEtcd) -> list[Batch]:
         async with aclosing(client.watch("/", 1)) as fresh:
-            await anext(fresh)
+            return [await anext(fresh), await anext(fresh)]
 
     async with asyncio.timeout(25):
-        results = await asyncio.gather(*map(first, clients), anext(watch), return_exceptions=True)
-    assert all(isinstance(result, Unavailable) for result in results), results
+        *failures, replaced = await asyncio.gather(anext(watch), *map(follow, clients), return_exceptions=True)
+    assert all(isinstance(failure, Unavailable) for failure in failures), failures
+    assert replaced == [Batch(0, ()), Batch(0, ())]
     for client in clients:
         await client.close()
 

@@ -65,6 +65,23 @@ async def test_a_watch_survives_kills_without_loss_or_repetition(client: AsyncEt
             assert [int(event.item.value) for event in seen] == list(range(601))
 
 
+async def test_a_catch_up_that_is_cut_goes_on_where_it_was(client: AsyncEtcd, own_etcd: EtcdServer) -> None:
+    """etcd sends a backlog a thousand revisions at a time, under headers that name the newest."""
+    start = await put(client, "/a", b"")
+    for first in range(0, 2500, 50):
+        await asyncio.gather(*(put(client, f"/{n:05}", bytes(2000)) for n in range(first, first + 50)))
+    seen: list[Event] = []
+    async with aclosing(client.watch("/", start)) as watch, asyncio.timeout(20):
+        while not seen:
+            seen.extend((await anext(watch)).events)
+        assert len(seen) < 2501
+        own_etcd.kill()
+        await asyncio.to_thread(own_etcd.start)
+        while len(seen) < 2501:
+            seen.extend((await anext(watch)).events)
+    assert [event.item.mod_revision for event in seen] == list(range(start, start + 2501))
+
+
 async def test_reads_and_leases_wait_for_a_restart_within_their_deadline(
     client: AsyncEtcd, own_etcd: EtcdServer
 ) -> None:
