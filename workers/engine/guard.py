@@ -42,6 +42,7 @@ class Guard:
         self._pidfd = -1
         self._ended = asyncio.Event()
         self._began = 0.0
+        self._closing = False
 
     @property
     def pid(self) -> int:
@@ -68,14 +69,18 @@ class Guard:
             self._order(batch)
 
     async def watch(self) -> None:
-        """Starts the guard again whenever it has ended. Never returns."""
+        """Starts the guard again whenever it has ended, until ``close``."""
         while True:
             await self._ended.wait()
+            if self._closing:
+                return
             log.error("the guard process ended; starting another")
             short_life = self._clock.monotonic() - self._began < _SHORT_LIFE
             self._free()
             if short_life:
                 await self._clock.sleep(_SHORT_LIFE)
+            if self._closing:
+                return
             self.start()
 
     def register(self, run: str, deadline: float = 0) -> None:
@@ -96,7 +101,8 @@ class Guard:
             self._order(f"- {run}\n")
 
     async def close(self) -> None:
-        """Lets the guard go and waits for its end. Cancel ``watch`` before."""
+        """Lets the guard go and waits for its end."""
+        self._closing = True
         if self._process is None:
             return
         os.close(self._orders)

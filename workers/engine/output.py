@@ -112,8 +112,9 @@ class Flusher:
     One task serves every step, and there is none while nothing waits: a short step costs no timer.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, interval: float = FLUSH_INTERVAL) -> None:
         self._clock = clock
+        self._interval = interval
         self._waiting: set[StepOutput] = set()
         self._task: asyncio.Task[None] | None = None
 
@@ -135,5 +136,5 @@ class Flusher:
 
     async def _flush_regularly(self) -> None:
         while self._waiting:
-            await self._clock.sleep(FLUSH_INTERVAL)
+            await self._clock.sleep(self._interval)
             await asyncio.gather(*(output.flush() for output in list(self._waiting)))

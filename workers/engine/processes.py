@@ -34,34 +34,42 @@ class Process:
         self.step = step
 
 
-Select = Callable[[list[Process]], list[Process]]
-"""Picks the processes that are meant out of all."""
-
-
 def snapshot() -> list[Process]:
     """Every living process that we may look at, ourselves excepted. Takes about 10 microseconds for each."""
     own = os.getpid()
     return [process for pid in _pids() if pid != own and (process := _look_at(pid)) is not None]
 
 
-def in_runs(runs: Collection[str]) -> Select:
-    """The processes of these runs and everything below them."""
-    return lambda processes: _with_offspring(processes, [process for process in processes if process.run in runs])
+class Tree:
+    """The processes that ``belongs`` knows and everything below them, over several looks.
 
+    Who was in it once stays in it: a process that has thrown away its environment and lost its parent between two
+    looks could not be found again otherwise.
+    """
 
-def in_step(run: str, step: int, root: int) -> Select:
-    """The processes of one step of a run, and everything below or in the session of ``root``, its main process."""
-    name = str(step)
+    def __init__(self, belongs: Callable[[Process], bool]) -> None:
+        self._belongs = belongs
+        self._known: set[tuple[int, int]] = set()
 
-    def select(processes: list[Process]) -> list[Process]:
+    def living(self, processes: list[Process]) -> list[Process]:
+        """Its members at this look."""
         seeds = [
-            process
-            for process in processes
-            if (process.run == run and process.step == name) or root in (process.pid, process.session)
+            process for process in processes if self._belongs(process) or (process.pid, process.started) in self._known
         ]
-        return _with_offspring(processes, seeds)
+        members = _with_offspring(processes, seeds)
+        self._known = {(process.pid, process.started) for process in members}
+        return members
 
-    return select
+
+def run_tree(runs: Collection[str]) -> Tree:
+    """The processes of these runs."""
+    return Tree(lambda process: process.run in runs)
+
+
+def step_tree(run: str, step: int, root: int) -> Tree:
+    """The processes of one step of a run, among them those in the session of ``root``, its main process."""
+    name = str(step)
+    return Tree(lambda process: (process.run == run and process.step == name) or root in (process.pid, process.session))
 
 
 def ask_to_end(processes: Collection[Process]) -> None:
@@ -72,22 +80,22 @@ def ask_to_end(processes: Collection[Process]) -> None:
 
 
 class Hunt:
-    """Kills what ``select`` picks, look after look, until two looks in a row find nothing.
+    """Kills a tree, look after look, until two looks in a row find nothing.
 
     One clean look is not enough: between fork and exec a process has no environment to be known by. ``killed`` are
     the pids it has met, ``left`` those that the last look still found.
     """
 
-    def __init__(self, select: Select) -> None:
+    def __init__(self, tree: Tree) -> None:
         self.killed: set[int] = set()
         self.left: list[int] = []
-        self._select = select
+        self._tree = tree
         self._clean = 0
         self._looks = 0
 
     def strike(self, processes: list[Process]) -> bool:
         """One look; True when the hunt is over. Let ``PAUSE`` seconds pass before the next."""
-        targets = self._select(processes)
+        targets = self._tree.living(processes)
         self.left = [process.pid for process in targets]
         self.killed.update(self.left)
         self._looks += 1
@@ -98,7 +106,7 @@ class Hunt:
 
 def kill_runs(runs: Collection[str], pause: Callable[[float], None]) -> Hunt:
     """Ends every process of these runs at once, with SIGKILL; ``pause`` waits that many seconds. Blocks."""
-    hunt = Hunt(in_runs(frozenset(runs)))
+    hunt = Hunt(run_tree(frozenset(runs)))
     while not hunt.strike(snapshot()):
         pause(PAUSE)
     return hunt

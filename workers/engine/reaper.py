@@ -5,7 +5,7 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 
 from workers.engine.clock import Clock
-from workers.engine.processes import PAUSE, Hunt, Process, Select, ask_to_end, in_runs, in_step, snapshot
+from workers.engine.processes import PAUSE, Hunt, Process, Tree, ask_to_end, run_tree, snapshot, step_tree
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ class Reaper:
 
     def __init__(self, clock: Clock, grace: float = DEFAULT_GRACE) -> None:
         self._clock = clock
-        self._grace = grace
+        self.grace = grace
         self._hurried: set[str] = set()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="reaper")
         self._next: asyncio.Future[list[Process]] | None = None
@@ -28,20 +28,20 @@ class Reaper:
 
     async def end_step(self, run: str, step: int, root: int) -> None:
         """SIGTERM, the grace, then SIGKILL to the whole tree of a step; returns when nothing of it lives."""
-        select = in_step(run, step, root)
-        ask_to_end(select(await self._look()))
-        deadline = self._clock.monotonic() + self._grace
+        tree = step_tree(run, step, root)
+        ask_to_end(tree.living(await self._look()))
+        deadline = self._clock.monotonic() + self.grace
         pause = PAUSE
         while run not in self._hurried and self._clock.monotonic() < deadline:
             await self._clock.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
-            if not select(await self._look()):
+            if not tree.living(await self._look()):
                 break
-        await self._hunt(select, run)
+        await self._hunt(tree, run)
 
     async def end_run(self, run: str) -> Hunt:
         """SIGKILL to whatever is left of a run; returns when nothing of it lives (or will not die)."""
-        return await self._hunt(in_runs({run}), run)
+        return await self._hunt(run_tree({run}), run)
 
     async def kill_run(self, run: str) -> int:
         """As ``end_run``; how many processes there were. For what an earlier life of the worker left."""
@@ -59,8 +59,8 @@ class Reaper:
         """Ends the thread."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    async def _hunt(self, select: Select, run: str) -> Hunt:
-        hunt = Hunt(select)
+    async def _hunt(self, tree: Tree, run: str) -> Hunt:
+        hunt = Hunt(tree)
         while not hunt.strike(await self._look()):
             await self._clock.sleep(PAUSE)
         if hunt.left:

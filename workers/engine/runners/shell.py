@@ -6,19 +6,15 @@ import shlex
 import shutil
 import signal
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from workers.engine.context import parse_outputs
 from workers.engine.output import StepOutput
 from workers.engine.reaper import Reaper
 from workers.engine.runners.accounts import Accounts, Refusal
 from workers.engine.runners.base import Job, Outcome, failed
+from workers.engine.runners.outputs_file import OutputsFile
 from workers.engine.runners.spawn import SCRIPT, Program, Spawner
-
-OUTPUTS_LIMIT = 64 * 1024
-"""Bytes read of the file in ``$ECTS_OUTPUT``."""
 
 
 class Guarding(Protocol):
@@ -46,42 +42,41 @@ class ShellRunner:
         self._scratch = scratch
         self._ending: set[asyncio.Task[None]] = set()
         scratch.mkdir(parents=True, exist_ok=True)
-        # Passable, so that another user's step reaches the file that is its own; not readable.
-        scratch.chmod(0o711)
 
     async def run(self, job: Job, output: StepOutput) -> Outcome:
         """One start of the script. Cancelled: the whole tree is dead before CancelledError comes out."""
-        outputs_file = self._scratch / f"{job.run}-{job.index}"
         self._guard.register(job.run)
         try:
-            program = await self._start(job, output, outputs_file)
+            given = OutputsFile(self._scratch, f"{job.run}-{job.index}", self._accounts.owner(job.user))
             try:
-                code = await self._ended(job, program)
+                return _outcome(await self._do(job, output, given), given)
             finally:
-                await program.close()
-            return _outcome(code, outputs_file)
+                given.remove()
         except Refusal as refusal:
             return failed(str(refusal))
         finally:
-            with suppress(FileNotFoundError):
-                outputs_file.unlink()
             self._guard.release(job.run)
 
     def close(self) -> None:
         """Frees what was opened."""
         self._spawner.close()
 
-    async def _start(self, job: Job, output: StepOutput, outputs_file: Path) -> Program:
+    async def _do(self, job: Job, output: StepOutput, given: OutputsFile) -> int:
+        program = await self._start(job, output, given)
+        try:
+            return await self._ended(job, program)
+        finally:
+            await program.close()
+
+    async def _start(self, job: Job, output: StepOutput, given: OutputsFile) -> Program:
         environment = {
             **self._accounts.base(job.user),
             **job.environment,
-            "ECTS_OUTPUT": str(outputs_file),
+            "ECTS_OUTPUT": given.path,
         }
         directory = _directory(job.directory, environment["HOME"])
         interpreter = _interpreter(job.task.interpreter, environment, directory)
         command = self._accounts.command(job.user, [*interpreter, SCRIPT])
-        if owner := self._accounts.owner(job.user):
-            _hand_over(outputs_file, owner)
         # A form in a browser sends its line ends as CR LF; no shell takes those.
         script = job.task.content.replace("\r\n", "\n").encode("utf-8", "surrogateescape")
         try:
@@ -124,12 +119,6 @@ def _interpreter(text: str, environment: Mapping[str, str], directory: str) -> l
     return [found, *words[1:]]
 
 
-def _hand_over(path: Path, owner: tuple[int, int]) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    os.fchown(descriptor, *owner)
-    os.close(descriptor)
-
-
 def _why_not_started(error: OSError | ValueError, directory: str, program: str) -> str:
     if isinstance(error, ValueError):
         return f"The step cannot be started: {error} in a variable or argument."
@@ -140,8 +129,8 @@ def _why_not_started(error: OSError | ValueError, directory: str, program: str) 
     return f"{program} could not be started: {error.strerror}."
 
 
-def _outcome(code: int, outputs_file: Path) -> Outcome:
-    outputs, note = _read_outputs(outputs_file)
+def _outcome(code: int, given: OutputsFile) -> Outcome:
+    outputs, note = given.read()
     if code == 0:
         return Outcome(state="succeeded", exit_code=0, outputs=outputs, reason=note)
     reason = " ".join(filter(None, [_exit_sentence(code), note]))
@@ -155,25 +144,3 @@ def _exit_sentence(code: int) -> str:
         return f"It was ended by {signal.Signals(-code).name}."
     except ValueError:
         return f"It was ended by signal {-code}."
-
-
-def _read_outputs(path: Path) -> tuple[dict[str, str], str]:
-    """The values that the step gave, and a sentence if some could not be taken."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return {}, ""
-    try:
-        data = os.read(descriptor, OUTPUTS_LIMIT + 1)
-    except OSError:
-        return {}, "What is at $ECTS_OUTPUT is no file."
-    finally:
-        os.close(descriptor)
-    if len(data) > OUTPUTS_LIMIT:
-        data = data[: data.rfind(b"\n", 0, OUTPUTS_LIMIT) + 1]
-        too_much = f"Of $ECTS_OUTPUT only the first {OUTPUTS_LIMIT} bytes count."
-    else:
-        too_much = ""
-    outputs, ignored = parse_outputs(data)
-    bad = f"{ignored} lines of $ECTS_OUTPUT were ignored: they are not name=value, or the name is reserved."
-    return outputs, " ".join(filter(None, [too_much, bad if ignored else ""]))
