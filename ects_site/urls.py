@@ -2,11 +2,44 @@
 
 from django.contrib import admin
 from django.urls import include, path
+from django.views.generic import RedirectView
+from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
 from rest_framework.routers import DefaultRouter
 
+import logs.api
+import pipelines.api
+import tasks.api
+import workers.api
+from ects_site.api import TokenView
+from ects_site.health import healthz, readyz
+from logs.ingest import IngestView
+from workers.authentication import NodeTokenAuthentication
+
 router = DefaultRouter()
+for prefix, viewset, basename in [
+    *tasks.api.routes,
+    *pipelines.api.routes,
+    *workers.api.routes,
+    *logs.api.routes,
+]:
+    router.register(prefix, viewset, basename)
+
+api = [
+    path("auth/token/", TokenView.as_view(), name="token"),
+    path("ingest/", IngestView.as_view(authentication_classes=[NodeTokenAuthentication]), name="ingest"),
+    path("enrol/", workers.api.EnrolView.as_view(), name="enrol"),
+    path("schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("docs/", SpectacularSwaggerView.as_view(), name="docs"),
+    path("redoc/", SpectacularRedocView.as_view(), name="redoc"),
+    *pipelines.api.paths,
+    *router.urls,
+]
 
 urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("healthz", healthz),
+    path("readyz", readyz),
+    path("i18n/", include("django.conf.urls.i18n")),
     path("admin/", admin.site.urls),
-    path("api/v1/", include(router.urls)),
+    path("api/v1/", include(api)),
 ]

@@ -3,43 +3,28 @@
 from datetime import datetime
 from uuid import UUID
 
+from coordination.documents import RunCommand
 from logs.models import Run
 
 NOT_TAKEN = "the node did not take the command before it expired; is its worker running and connected to etcd?"
 
 
-def announce_manual_run(
-    *,
-    run: UUID,
-    pipeline: UUID,
-    pipeline_name: str,
-    node: UUID,
-    node_name: str,
-    issued_at: datetime,
-    expires_at: datetime,
-    generation: int,
-    reason: str = "",
-) -> None:
-    """A run that was asked for and not begun yet: running without a start, until the worker speaks of it."""
+def announce_manual_run(order: RunCommand, *, node_name: str) -> None:
+    """A run that was asked for and not begun yet: running without a start, until its worker speaks of it."""
     Run.objects.create(
-        uuid=run,
-        pipeline=pipeline,
-        pipeline_name=pipeline_name[:150],
-        node=node,
+        uuid=UUID(order.run),
+        pipeline=UUID(order.document.pipeline),
+        pipeline_name=order.document.name[:150],
+        node=UUID(order.node),
         node_name=node_name[:150],
         trigger=Run.Trigger.MANUAL,
         state=Run.State.RUNNING,
-        reason=(reason or f"sent to {node_name}, not begun yet")[:500],
-        scheduled_at=issued_at,
-        generation=generation,
+        reason=f"sent to {node_name}, not begun yet"[:500],
+        scheduled_at=order.issued_at,
+        generation=order.document.generation,
         provisional=True,
-        expires_at=expires_at,
+        expires_at=order.expires_at,
     )
-
-
-def withdraw_manual_run(run: UUID) -> None:
-    """The command could not be sent after all."""
-    Run.objects.filter(uuid=run, provisional=True).delete()
 
 
 def close_untaken(now: datetime) -> int:
