@@ -40,6 +40,9 @@ ECTS_ETCD = EtcdSettings(
     key=env.str("ECTS_ETCD_KEY", default=""),
 )
 
+ECTS_KEEP_DAYS = env.float("ECTS_KEEP_DAYS", default=90)
+"""Days for which ended runs are kept."""
+
 ECTS_EMAIL = {
     "host": env.str("ECTS_EMAIL_HOST", default=""),
     "port": env.int("ECTS_EMAIL_PORT", default=25),

@@ -45,17 +45,19 @@ def send_run(pipeline: Pipeline, environment: Mapping[str, str], user: Any) -> l
     Returns the run ids. Raises Conflict without steps or nodes, CoordinationError when etcd does not take the order.
     """
     source = _source(pipeline)
-    orders = [_run_order(source, node, environment, user) for node in _nodes(pipeline)]
+    nodes = _nodes(pipeline)
+    orders = [_run_order(source, node, environment, user) for node in nodes]
+    runs = [UUID(order.run) for order in orders]
+    # Before it is sent: the worker may be quicker to report than we to write, and what it says has to win.
     with transaction.atomic():
-        for order in orders:
-            _announce(order)
+        for order, node in zip(orders, nodes, strict=True):
+            history.announce_manual_run(order, node_name=node.name)
     try:
         _send(orders)
     except CoordinationError:
-        for order in orders:
-            history.withdraw_manual_run(UUID(order.run))
+        Run.objects.filter(uuid__in=runs, provisional=True).delete()
         raise
-    return [UUID(order.run) for order in orders]
+    return runs
 
 
 def send_kill(run: Run, user: Any = None) -> None:
@@ -106,21 +108,6 @@ def _run_order(source: Source, node: Node, environment: Mapping[str, str], user:
         document=rendering.document(source, node, issued_at, keyring.digest_key()),
         environment=dict(environment),
         requested_by=_name(user),
-    )
-
-
-def _announce(order: RunCommand) -> None:
-    """Before it is sent: the worker may be quicker to report than we to write, and what it says has to win."""
-    node = Node.objects.get(pk=order.node)
-    history.announce_manual_run(
-        run=UUID(order.run),
-        pipeline=UUID(order.document.pipeline),
-        pipeline_name=order.document.name,
-        node=node.pk,
-        node_name=node.name,
-        issued_at=order.issued_at,
-        expires_at=order.expires_at,
-        generation=order.document.generation,
     )
 
 

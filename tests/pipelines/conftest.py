@@ -8,7 +8,6 @@ import pytest
 from coordination.etcd.blocking import SyncEtcd
 from coordination.gateway import EtcdSettings
 from coordination.keys import Keys
-from pipelines import signals  # noqa: F401
 from tests import etcd_server
 from tests.pipelines.makers import Console
 from workers import store

@@ -367,6 +367,7 @@ def test_etcd_down(api, console):
     try:
         reply = api("POST", f"pipelines/{pipeline['id']}/run/", {}, 503)
         assert "etcd" in reply["detail"]
+        assert not Run.objects.exists()
         saved = api("PATCH", f"pipelines/{pipeline['id']}/", {"description": "d"})
         assert saved["description"] == "d"
         assert saved["published"] is False

@@ -1,0 +1,144 @@
+"""What can be done with pipelines in the admin: run, pause, resume, enable, disable. All by POST."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.timezone import now
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+from unfold.decorators import action
+
+from coordination.errors import CoordinationError
+from pipelines import commands
+from pipelines.models import Pipeline
+from pipelines.validation import enabling_errors, pipeline_errors
+
+Act = Callable[[HttpRequest, Pipeline], None]
+
+
+class PipelineActions:
+    """Actions of the list, of a row and of the form. An unfold action without a dialog would run on GET."""
+
+    def has_operate_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        """Acting on a pipeline asks for the permission to change it."""
+        return self.has_change_permission(request)  # type: ignore[attr-defined]
+
+    @admin.action(description=gettext_lazy("Run now"), permissions=["operate"])
+    def run_selected(self, request: HttpRequest, chosen: QuerySet[Pipeline]) -> None:
+        _each(request, chosen, run, _("sent to its nodes"))
+
+    @admin.action(description=gettext_lazy("Pause"), permissions=["operate"])
+    def pause_selected(self, request: HttpRequest, chosen: QuerySet[Pipeline]) -> None:
+        _each(request, chosen, pause, _("paused"))
+
+    @admin.action(description=gettext_lazy("Resume"), permissions=["operate"])
+    def resume_selected(self, request: HttpRequest, chosen: QuerySet[Pipeline]) -> None:
+        _each(request, chosen, resume, _("resumed"))
+
+    @admin.action(description=gettext_lazy("Enable"), permissions=["operate"])
+    def enable_selected(self, request: HttpRequest, chosen: QuerySet[Pipeline]) -> None:
+        _each(request, chosen, enable, _("enabled"))
+
+    @admin.action(description=gettext_lazy("Disable"), permissions=["operate"])
+    def disable_selected(self, request: HttpRequest, chosen: QuerySet[Pipeline]) -> None:
+        _each(request, chosen, disable, _("disabled"))
+
+    @action(
+        description=gettext_lazy("Run now"),
+        icon="play_arrow",
+        permissions=["operate"],
+        dialog={
+            "title": gettext_lazy("Run now"),
+            "description": gettext_lazy("Every node of the pipeline runs it once, as it is saved."),
+        },
+    )
+    def run_one(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        return _one(request, object_id, run, _("sent to its nodes"))
+
+    @action(
+        description=gettext_lazy("Pause"),
+        icon="pause",
+        permissions=["operate"],
+        dialog={
+            "title": gettext_lazy("Pause"),
+            "description": gettext_lazy("Its fires are skipped until it is resumed. What runs goes on."),
+        },
+    )
+    def pause_one(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        return _one(request, object_id, pause, _("paused"))
+
+    @action(
+        description=gettext_lazy("Resume"),
+        icon="resume",
+        permissions=["operate"],
+        dialog={
+            "title": gettext_lazy("Resume"),
+            "description": gettext_lazy("It fires again from the next instant on; nothing is caught up."),
+        },
+    )
+    def resume_one(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        return _one(request, object_id, resume, _("resumed"))
+
+
+def run(request: HttpRequest, pipeline: Pipeline) -> None:
+    """Raises Conflict and CoordinationError."""
+    commands.send_run(pipeline, {}, request.user)
+
+
+def pause(request: HttpRequest, pipeline: Pipeline) -> None:
+    """Its fires are skipped from now on."""
+    pipeline.paused = True
+    pipeline.save(update_fields=["paused", "updated_at"])
+
+
+def resume(request: HttpRequest, pipeline: Pipeline) -> None:
+    """It fires again."""
+    pipeline.paused = False
+    pipeline.save(update_fields=["paused", "updated_at"])
+
+
+def enable(request: HttpRequest, pipeline: Pipeline) -> None:
+    """Raises Conflict with what stands against it."""
+    pipeline.enabled = True
+    steps = pipeline.steps.select_related("task")
+    if errors := pipeline_errors(pipeline, now()) or enabling_errors(pipeline, steps):
+        raise commands.Conflict(" ".join(message for found in errors.values() for message in found))
+    pipeline.save(update_fields=["enabled", "updated_at"])
+
+
+def disable(request: HttpRequest, pipeline: Pipeline) -> None:
+    """Its nodes are to forget it."""
+    pipeline.enabled = False
+    pipeline.save(update_fields=["enabled", "updated_at"])
+
+
+def _each(request: HttpRequest, chosen: Iterable[Pipeline], act: Act, outcome: str) -> None:
+    done = sum(_try(request, pipeline, act) for pipeline in chosen)
+    if done:
+        text = ngettext("%(count)d pipeline: %(outcome)s.", "%(count)d pipelines: %(outcome)s.", done)
+        messages.success(request, text % {"count": done, "outcome": outcome})
+
+
+def _one(request: HttpRequest, object_id: str, act: Act, outcome: str) -> HttpResponse:
+    """Answers the dialog, which then loads the page anew."""
+    pipeline = Pipeline.objects.filter(pk=object_id).first()
+    if pipeline is not None and _try(request, pipeline, act):
+        messages.success(request, f"{pipeline.name}: {outcome}.")
+    page = request.headers.get("HX-Current-URL") or reverse("admin:pipelines_pipeline_changelist")
+    return HttpResponse(headers={"HX-Redirect": page})
+
+
+def _try(request: HttpRequest, pipeline: Pipeline, act: Act) -> bool:
+    try:
+        act(request, pipeline)
+    except commands.Conflict as conflict:
+        messages.error(request, f"{pipeline.name}: {conflict}")
+        return False
+    except CoordinationError as error:
+        messages.error(request, _("%(name)s: etcd cannot be used: %(error)s") % {"name": pipeline.name, "error": error})
+        return False
+    return True

@@ -1,0 +1,184 @@
+"""Pipelines and the global pause in the admin."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Exists, F, OuterRef, QuerySet, Subquery
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import path, reverse
+from django.utils.safestring import SafeString
+from django.utils.timezone import now
+from django.utils.translation import gettext_lazy as _
+from simple_history.admin import SimpleHistoryAdmin
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.decorators import display
+
+from logs.models import Run
+from pipelines import displays, publishing
+from pipelines.actions import PipelineActions
+from pipelines.forms import BindingForm, PipelineForm, StepForm
+from pipelines.formsets import StepFormSet
+from pipelines.models import Binding, Control, Pipeline, Publication, Step
+from workers.models import Node
+
+STATE_LABELS = {
+    "running": "info", "succeeded": "success", "failed": "danger", "timed_out": "danger", "killed": "warning",
+    "skipped": "", "missed": "warning", "lost": "danger",
+}  # fmt: skip
+
+
+class StepInline(TabularInline):
+    """Steps, dragged into their order."""
+
+    model = Step
+    form = StepForm
+    formset = StepFormSet
+    extra = 0
+    ordering_field = "position"
+    hide_ordering_field = True
+    hide_title = True
+    autocomplete_fields = ["task"]
+
+
+class BindingInline(TabularInline):
+    """Nodes by name."""
+
+    model = Binding
+    form = BindingForm
+    extra = 0
+    hide_title = True
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """A master executes nothing."""
+        return super().formfield_for_foreignkey(
+            db_field, request, **{**kwargs, "queryset": Node.objects.filter(mode=Node.Mode.WORKER)}
+        )
+
+
+@admin.register(Pipeline)
+class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
+    """Pipelines: what they do, when, where, and what became of it."""
+
+    form = PipelineForm
+    inlines = [StepInline, BindingInline]
+    list_display = ["titled", "scheduled", "next_fire", "last_state", "paused_label", "published_label", "enabled"]
+    list_filter = ["enabled", "paused"]
+    search_fields = ["name", "description", "schedule"]
+    autocomplete_fields = ["on_success", "on_failure"]
+    readonly_fields = ["fires", "paused", "publication", "created_at", "updated_at"]
+    warn_unsaved_form = True
+    actions = ["run_selected", "pause_selected", "resume_selected", "enable_selected", "disable_selected"]
+    actions_row = ["run_one", "pause_one", "resume_one"]
+    actions_detail = ["run_one", "pause_one", "resume_one"]
+    fieldsets = [
+        (None, {"fields": ["name", "description", "enabled"]}),
+        (_("Schedule"), {"fields": [("schedule", "timezone"), "fires", ("starts_at", "ends_at")]}),
+        (_("Run"), {"fields": [("timeout", "overlap"), ("on_success", "on_failure")]}),
+        (_("Nodes"), {"fields": ["node_labels", ("placement", "on_node_loss")]}),
+        (
+            _("Missed fires and daylight saving"),
+            {
+                "classes": ["collapse"],
+                "fields": [
+                    ("misfire", "misfire_grace"), ("misfire_window", "misfire_cap"), ("dst_gap", "dst_repeat"),
+                    "jitter",
+                ],
+            },
+        ),
+        (_("Publication"), {"fields": ["publication", ("paused", "created_at", "updated_at")]}),
+    ]  # fmt: skip
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Pipeline]:
+        """With what the list shows of other tables."""
+        last = Run.objects.filter(pipeline=OuterRef("pk")).order_by("-id").values("state")[:1]
+        behind = Publication.objects.filter(pipeline=OuterRef("pk"), published__lt=F("wanted"))
+        return super().get_queryset(request).annotate(last_run_state=Subquery(last), behind=Exists(behind))
+
+    def get_urls(self) -> list[Any]:
+        """The live preview of the form."""
+        view = self.admin_site.admin_view(self.preview)
+        return [path("preview/", view, name="pipelines_pipeline_preview"), *super().get_urls()]
+
+    def preview(self, request: HttpRequest) -> HttpResponse:
+        """What the schedule in the form means; reads only."""
+        names = ("schedule", "timezone", "dst_gap", "dst_repeat")
+        given = {name: request.GET[name] for name in names if request.GET.get(name)}
+        return HttpResponse(displays.preview(Pipeline(**given), now()))
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        """The schedule's field asks for its preview while one types."""
+        form = super().get_form(request, obj, change, **kwargs)
+        watched = {
+            "hx-get": reverse("admin:pipelines_pipeline_preview"),
+            "hx-trigger": "input changed delay:300ms, change",
+            "hx-include": "[name=schedule],[name=timezone],[name=dst_gap],[name=dst_repeat]",
+            "hx-target": "#schedule-preview",
+            "hx-swap": "outerHTML",
+        }
+        for name in ("schedule", "timezone"):
+            if name in form.base_fields:
+                form.base_fields[name].widget.attrs.update(watched)
+        return form
+
+    @display(description=_("Pipeline"), ordering="name", header=True)
+    def titled(self, pipeline: Pipeline) -> list[str]:
+        return [pipeline.name, pipeline.description]
+
+    @display(description=_("Schedule"), ordering="schedule")
+    def scheduled(self, pipeline: Pipeline) -> SafeString:
+        return displays.schedule_code(pipeline)
+
+    @display(description=_("Next fire"))
+    def next_fire(self, pipeline: Pipeline) -> str:
+        return displays.next_fire(pipeline)
+
+    @display(description=_("Last run"), label=STATE_LABELS)
+    def last_state(self, pipeline: Any) -> tuple[str, Any] | None:
+        return (pipeline.last_run_state, Run.State(pipeline.last_run_state).label) if pipeline.last_run_state else None
+
+    @display(description=_("Paused"), label={True: "warning"})
+    def paused_label(self, pipeline: Pipeline) -> tuple[bool, Any] | None:
+        return (True, _("paused")) if pipeline.paused else None
+
+    @display(description=_("Published"), label={True: "warning", False: "success"})
+    def published_label(self, pipeline: Any) -> tuple[bool, Any]:
+        return pipeline.behind, _("not yet") if pipeline.behind else _("yes")
+
+    @display(description=_("Next fires"))
+    def fires(self, pipeline: Pipeline) -> SafeString:
+        return displays.preview(pipeline, now())
+
+    @display(description=_("Nodes"))
+    def publication(self, pipeline: Pipeline) -> SafeString:
+        return displays.publications(pipeline)
+
+
+@admin.register(Control)
+class ControlAdmin(ModelAdmin):
+    """One page with one switch: pause everything."""
+
+    fields = ["paused", "told"]
+    readonly_fields = ["told"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """There is one."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """And it stays."""
+        return False
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """Straight to the switch."""
+        Control.objects.get_or_create(pk=1)
+        return redirect("admin:pipelines_control_change", 1)
+
+    def save_model(self, request: HttpRequest, obj: Control, form: Any, change: bool) -> None:
+        """Publishes it too."""
+        publishing.set_paused(obj.paused)
+
+    @display(description=_("Workers"), label={True: "success", False: "warning"})
+    def told(self, control: Control) -> tuple[bool, Any]:
+        known = control.published >= control.generation
+        return known, _("have been told") if known else _("not yet told: etcd cannot be reached")

@@ -1,0 +1,70 @@
+"""What the admin shows of a pipeline beside its fields."""
+
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from django.template.loader import render_to_string
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.timezone import now
+from django.utils.translation import gettext as _
+
+from pipelines.models import Pipeline, Publication
+from pipelines.schedules import schedule_of, upcoming, words
+from workers.engine.schedule import ScheduleError
+from workers.models import Node
+
+
+def preview(pipeline: Pipeline, after: datetime) -> SafeString:
+    """The schedule in words and its next fires, in its zone; or what is wrong with it."""
+    context: dict[str, Any] = {}
+    try:
+        schedule = schedule_of(pipeline, after)
+        context = {"words": words(pipeline.schedule), "fires": _local(upcoming(pipeline, after), schedule.timezone)}
+    except ScheduleError as error:
+        context = {"problem": str(error)}
+    return render_to_string("pipelines/preview.html", context)
+
+
+def publications(pipeline: Pipeline) -> SafeString:
+    """Node by node: what etcd should hold, what it holds, and what the node acts on."""
+    rows = list(Publication.objects.filter(pipeline=pipeline.pk))
+    nodes = Node.objects.in_bulk([row.node for row in rows])
+    table = [{"row": row, "node": nodes.get(row.node), "state": _state(row, nodes.get(row.node))} for row in rows]
+    table.sort(key=lambda line: str(line["node"] or ""))
+    return render_to_string("pipelines/publications.html", {"table": table})
+
+
+def schedule_code(pipeline: Pipeline) -> SafeString:
+    """The text of the schedule, and in words."""
+    return format_html(
+        '<code class="bg-base-100 px-1.5 py-0.5 rounded-default text-xs dark:bg-base-800">{}</code>'
+        '<div class="mt-1 text-base-500 text-xs">{}</div>',
+        pipeline.schedule,
+        words(pipeline.schedule),
+    )
+
+
+def next_fire(pipeline: Pipeline) -> str:
+    """When it fires next, in its zone; empty while it does not."""
+    instants = upcoming(pipeline, now(), 1) if pipeline.enabled and not pipeline.paused else []
+    return f"{_local(instants, pipeline.timezone)[0]:%m-%d %H:%M:%S}" if instants else ""
+
+
+def _local(instants: list[datetime], zone: str) -> list[datetime]:
+    try:
+        return [instant.astimezone(ZoneInfo(zone)) for instant in instants]
+    except (ZoneInfoNotFoundError, ValueError):
+        return instants
+
+
+def _state(row: Publication, node: Node | None) -> tuple[str, str]:
+    """A kind of label and its text."""
+    if row.published < row.wanted:
+        if node is not None and not node.public_key and not row.removal:
+            return "warning", _("waits until the node has enrolled")
+        return "danger", row.error or _("not yet published")
+    if row.applied < row.wanted:
+        return "warning", _("published, not yet applied")
+    return "success", _("removed") if row.removal else _("applied")

@@ -1,0 +1,94 @@
+"""Forms of pipelines, steps and bindings in the admin; the API's rules."""
+
+from typing import Any
+
+from django import forms
+from django.utils.timezone import now
+from django.utils.translation import gettext_lazy as _
+
+from pipelines.models import Binding, Pipeline, Step
+from pipelines.validation import pipeline_errors, step_errors
+from tasks.fields import MapField
+from tasks.forms import add_errors
+
+
+class PipelineForm(forms.ModelForm):
+    """A pipeline's own fields."""
+
+    node_labels = MapField(
+        separator="=", rows=2, label=_("bound by labels"),
+        help_text=_("One a line: name=value. Every worker that has all of them holds the pipeline."),
+    )  # fmt: skip
+
+    class Meta:
+        model = Pipeline
+        fields = "__all__"
+        help_texts = {
+            "schedule": _(
+                "minute hour day month weekday, with a second in front (and a year at the end) if wanted; @daily, "
+                "@every 90s, @at 2030-01-31T12:00, @reboot, @manual."
+            ),
+            "timezone": _("IANA name, such as UTC, Europe/Paris or Asia/Shanghai."),
+            "timeout": _("For the whole run; 0: none."),
+            "on_success": _("Run when every strong step succeeded."),
+            "on_failure": _("Run when a strong step failed."),
+        }
+
+    def clean(self) -> dict[str, Any]:
+        """The rules, on the pipeline as it will stand."""
+        values = super().clean() or {}
+        candidate = Pipeline(pk=self.instance.pk)
+        for field in Pipeline._meta.concrete_fields:
+            setattr(candidate, field.attname, getattr(self.instance, field.attname))
+        for name, value in values.items():
+            setattr(candidate, name, value)
+        found = pipeline_errors(candidate, now())
+        add_errors(self, {field: text for field, text in found.items() if field not in self.errors})
+        return values
+
+
+class StepForm(forms.ModelForm):
+    """One step. Its place comes from the order of the rows, and from ``beside``."""
+
+    position = forms.IntegerField(required=False, widget=forms.HiddenInput)
+    beside = forms.BooleanField(
+        required=False, label=_("beside"), help_text=_("Runs side by side with the step above it.")
+    )
+    environment = MapField(separator="=", rows=1, label=_("environment"), help_text=_("One a line: NAME=value"))
+
+    class Meta:
+        model = Step
+        fields = [
+            "task", "beside", "dependence", "timeout", "retries", "interval", "environment", "directory", "user",
+            "position",
+        ]  # fmt: skip
+        error_messages = {"task": {"required": _("Choose a task for this step.")}}
+
+    place: int | None = None
+    """Where the row was dragged to, counted from 0; None: it was not."""
+
+    def has_changed(self) -> bool:
+        """The order of the rows is the form set's affair: dragging numbers even rows that are still empty."""
+        return bool(set(self.changed_data) - {"position", "beside"})
+
+    def clean_position(self) -> int:
+        """``StepFormSet`` gives the position."""
+        self.place = self.cleaned_data["position"]
+        return self.place or 0
+
+    def clean(self) -> dict[str, Any]:
+        """The rules of one step."""
+        values = super().clean() or {}
+        own = {name: value for name, value in values.items() if name not in ("beside", "pipeline", "id", "DELETE")}
+        candidate = Step(**{name: value for name, value in own.items() if value is not None})
+        found = step_errors(candidate)
+        add_errors(self, {field: text for field, text in found.items() if field not in self.errors})
+        return values
+
+
+class BindingForm(forms.ModelForm):
+    """A node by name."""
+
+    class Meta:
+        model = Binding
+        fields = ["node"]

@@ -1,0 +1,96 @@
+"""Tasks and secrets in the admin."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+from simple_history.admin import SimpleHistoryAdmin
+from unfold.admin import ModelAdmin
+from unfold.decorators import display
+
+from tasks.forms import SecretForm, TaskForm
+from tasks.models import Secret, Task
+
+SHELL = "kind == 'shell'"
+WEB = "kind == 'http' || kind == 'hook'"
+MAIL = "kind == 'mail'"
+
+
+@admin.register(Task)
+class TaskAdmin(SimpleHistoryAdmin, ModelAdmin):
+    """Tasks; the form shows what the kind needs."""
+
+    form = TaskForm
+    list_display = ["titled", "kind_label", "summary", "updated_at"]
+    list_filter = ["kind"]
+    search_fields = ["name", "description", "content", "url"]
+    readonly_fields = ["created_at", "updated_at"]
+    warn_unsaved_form = True
+    conditional_fields = {
+        "interpreter": SHELL,
+        "url": WEB,
+        "method": "kind == 'http'",
+        "headers": WEB,
+        "expect_status": WEB,
+        "expect_text": WEB,
+        "verify_tls": WEB,
+        "follow_redirects": WEB,
+        "signing_secret": "kind == 'hook'",
+        "recipients": MAIL,
+        "subject": MAIL,
+    }
+    fieldsets = [
+        (None, {"fields": ["name", "kind", "description"]}),
+        (
+            _("What it does"),
+            {
+                "fields": [
+                    "url", "method", "headers", "recipients", "subject", "content", "interpreter", "expect_status",
+                    "expect_text", "verify_tls", "follow_redirects", "signing_secret",
+                ]
+            },
+        ),
+        (_("Record"), {"fields": ["created_at", "updated_at"], "classes": ["collapse"]}),
+    ]  # fmt: skip
+
+    @display(description=_("Task"), ordering="name", header=True)
+    def titled(self, task: Task) -> list[str]:
+        return [task.name, task.description]
+
+    @display(
+        description=_("Kind"),
+        ordering="kind",
+        label={"shell": "info", "http": "success", "hook": "warning", "mail": "primary"},
+    )
+    def kind_label(self, task: Task) -> tuple[str, str]:
+        return task.kind, task.get_kind_display()
+
+    @display(description=_("What it does"))
+    def summary(self, task: Task) -> str:
+        text = {"shell": task.content, "mail": ", ".join(map(str, task.recipients))}.get(task.kind, task.url)
+        first = text.strip().split("\n", 1)[0]
+        return first if len(first) <= 80 else f"{first[:79]}…"
+
+
+@admin.register(Secret)
+class SecretAdmin(ModelAdmin):
+    """Secrets by name; values go in and never come out."""
+
+    form = SecretForm
+    list_display = ["name", "description", "updated_at"]
+    search_fields = ["name", "description"]
+    fields = ["name", "value", "description", "created_at", "updated_at"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Secret | None = None) -> list[str]:
+        """Texts refer to a secret by its name: it stays."""
+        return ["created_at", "updated_at", *(["name"] if obj else [])]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Secret]:
+        """Without the ciphertexts, which no page shows."""
+        return super().get_queryset(request).defer("ciphertext")
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        """``value`` is the form's own field: the model has none of that name."""
+        return super().get_form(request, obj, change, **{**kwargs, "fields": ["name", "description"]})

@@ -1,0 +1,77 @@
+"""Forms of tasks and secrets in the admin."""
+
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+from unfold.widgets import UnfoldAdminPasswordToggleWidget, UnfoldAdminSelectWidget
+
+from tasks.fields import LinesWidget, ListField, MapField
+from tasks.models import Secret, Task
+from tasks.validation import METHODS, Errors, task_errors
+
+
+def add_errors(form: forms.ModelForm, errors: Errors) -> None:
+    """Each message at its field; at the top of the form where the field is not shown."""
+    for field, messages in errors.items():
+        shown = field if field in form.fields else None
+        for message in messages:
+            form.add_error(shown, message if shown else f"{field}: {message}")
+
+
+class TaskForm(forms.ModelForm):
+    """A task; the API's rules."""
+
+    method = forms.ChoiceField(
+        choices=[(name, name) for name in METHODS], label=_("method"), widget=UnfoldAdminSelectWidget, initial="GET"
+    )
+    headers = MapField(separator=":", label=_("headers"), help_text=_("One a line: Name: value"))
+    recipients = ListField(label=_("recipients"), help_text=_("One address a line."))
+
+    class Meta:
+        model = Task
+        fields = "__all__"
+        widgets = {"content": LinesWidget(12)}
+        help_texts = {
+            "content": _(
+                "The script, the body of the request, or the text of the mail. {{ secrets.NAME }} is replaced by a "
+                "secret, {{ name }} by what an earlier step wrote to $ECTS_OUTPUT."
+            ),
+            "expect_status": _("Such as 200, 2xx or 200-299,304; empty: 2xx."),
+            "expect_text": _("The answer has to contain it."),
+            "signing_secret": _("Name of the secret that signs the request."),
+        }
+
+    def clean(self) -> dict[str, Any]:
+        """The rules of the kind, on the task as it will stand."""
+        values = super().clean() or {}
+        candidate = Task(**{**{name: getattr(self.instance, name) for name in values}, **values})
+        add_errors(self, {field: text for field, text in task_errors(candidate).items() if field not in self.errors})
+        return values
+
+
+class SecretForm(forms.ModelForm):
+    """A secret; its value goes in and is never shown."""
+
+    value = forms.CharField(
+        label=_("value"),
+        strip=False,
+        widget=UnfoldAdminPasswordToggleWidget(attrs={"autocomplete": "new-password"}),
+        help_text=_("Encrypted in the database, sealed for each node that needs it, and never shown again."),
+    )
+
+    class Meta:
+        model = Secret
+        fields = ["name", "description"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk:
+            self.fields["value"].required = False
+            self.fields["value"].help_text = _("Leave it empty to keep the value as it is.")
+
+    def save(self, commit: bool = True) -> Secret:
+        """Encrypts what was entered."""
+        if value := self.cleaned_data["value"]:
+            self.instance.set_value(value)
+        return super().save(commit)
