@@ -32,3 +32,8 @@ def close_untaken(now: datetime) -> int:
     return Run.objects.filter(provisional=True, state=Run.State.RUNNING, expires_at__lt=now).update(
         state=Run.State.MISSED, reason=NOT_TAKEN, finished_at=now
     )
+
+
+def has_any() -> bool:
+    """Whether anything has ever been recorded here."""
+    return Run.objects.exists()

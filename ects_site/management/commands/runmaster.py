@@ -1,0 +1,20 @@
+"""``manage.py runmaster``: the console's side that is not the web."""
+
+import asyncio
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from ects_site.master import Master
+
+
+class Command(BaseCommand):
+    """Stands for election; the leader publishes, resyncs, follows the nodes, and keeps the history."""
+
+    help = (
+        "Run a master. Any number may run; one leads: it publishes what is not published yet, compares etcd with the "
+        "database, follows the nodes' presence, closes runs that nobody took, and prunes the history."
+    )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        asyncio.run(Master().run())

@@ -1,0 +1,26 @@
+"""``manage.py single``: all of ECTS on this machine."""
+
+import asyncio
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from ects_site.etcd_process import EtcdMissing
+from ects_site.single import Single
+
+
+class Command(BaseCommand):
+    """Runs a private etcd, web, master and one worker, supervised, until Ctrl-C."""
+
+    help = (
+        "Run all of ECTS on this machine: a private etcd, the console, the master and one worker, until Ctrl-C. "
+        "Settings: ECTS_PORT (9701), ECTS_BIND (0.0.0.0), ECTS_DATA_DIR (./var), ECTS_ADMIN_PASSWORD, and for mail "
+        "ECTS_EMAIL_HOST, _PORT, _USER, _PASSWORD, _TLS, _FROM."
+    )
+    requires_system_checks: list[str] = []
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            asyncio.run(Single(lambda line: self.stdout.write(line)).run())
+        except EtcdMissing as error:
+            raise CommandError(str(error)) from None

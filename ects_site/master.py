@@ -1,0 +1,176 @@
+"""The master: it stands for election, and while it leads it keeps etcd, database and history in step."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TypeVar
+
+from django.conf import settings
+from django.db import close_old_connections
+from django.utils import timezone
+
+from coordination import documents, fires
+from coordination.documents import Presence
+from coordination.election import Election
+from coordination.errors import CoordinationError
+from coordination.fires import Epoch
+from coordination.gateway import Compare, Lease, Put
+from coordination.leases import LeaseKeeper
+from ects_site.environment import env
+from logs import history, retention
+from pipelines import publishing
+from workers import presence, store
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+PRESENCE_TTL = 10.0
+RELAY_EVERY = 0.5
+RESYNC_EVERY = 120.0
+CLOSE_EVERY = 5.0
+PRUNE_EVERY = 3600.0
+EPOCH_EVERY = 2.0
+"""Seconds between two rounds of each of the leader's duties."""
+
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 5.0
+"""Seconds before a duty that failed is taken up again: doubled from the first to the longest."""
+
+
+class Master:
+    """One master process."""
+
+    def __init__(self) -> None:
+        self._id = str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{socket.gethostname()}/{settings.DATA_DIR}/master"))
+        self._gateway = store.async_gateway()
+        self._keys = store.keys()
+        self._started_at = timezone.now()
+        self._stop = asyncio.Event()
+        self._resync_now = asyncio.Event()
+        self._epoch: bytes | None = None
+
+    async def run(self) -> None:
+        """Until SIGTERM or SIGINT; then it resigns."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
+        keeper = LeaseKeeper(self._gateway, PRESENCE_TTL, self._announce, clock=time.monotonic)
+        election = Election(self._gateway, self._keys.election(), self._id, clock=time.monotonic)
+        tasks = [
+            asyncio.create_task(self._keep("presence", keeper.run)),
+            asyncio.create_task(self._keep("election", partial(election.run, self._lead))),
+        ]
+        await self._stop.wait()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await keeper.aclose()
+        await self._gateway.close()
+
+    async def _announce(self, lease: Lease) -> None:
+        said = Presence(
+            node=self._id,
+            name=f"master on {socket.gethostname()}",
+            host=socket.gethostname(),
+            port=settings.ECTS_PORT,
+            mode="master",
+            version=settings.VERSION,
+            pid=os.getpid(),
+            started_at=self._started_at,
+        )
+        await self._gateway.transact([], [Put(self._keys.node(self._id), documents.encode(said), lease.id)])
+
+    # -- leading ------------------------------------------------------------------------------------------------
+
+    async def _lead(self) -> None:
+        """All of the leader's duties side by side; cancelled when the leadership is lost."""
+        log.info("leading")
+        self._resync_now.set()
+        async with asyncio.TaskGroup() as duties:
+            for name, work in (
+                ("epoch", self._keep_epoch),
+                ("relay", partial(_every, RELAY_EVERY, publishing.relay_pending)),
+                ("resync", self._resync),
+                ("presence of nodes", partial(presence.follow, self._gateway, self._keys)),
+                ("untaken runs", partial(_every, CLOSE_EVERY, lambda: history.close_untaken(timezone.now()))),
+                ("pruning", partial(_every, PRUNE_EVERY, lambda: retention.prune(timezone.now()))),
+            ):
+                duties.create_task(self._keep(name, work))
+
+    async def _keep(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """A duty that fails is logged and taken up again."""
+        pause = FIRST_PAUSE
+        while True:
+            began = time.monotonic()
+            try:
+                await work()
+            except CoordinationError as error:
+                log.warning("%s: etcd: %s", name, error)
+            except Exception:
+                log.exception("%s failed", name)
+            if time.monotonic() - began > LONGEST_PAUSE * 4:
+                pause = FIRST_PAUSE
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _keep_epoch(self) -> None:
+        """Makes the epoch when there is none. One that vanished or changed means: etcd was emptied, so resync."""
+        while True:
+            item = await self._gateway.get(self._keys.epoch())
+            if item is None:
+                item_value = await self._make_epoch()
+            else:
+                item_value = item.value
+            if self._epoch is not None and item_value != self._epoch:
+                log.warning("etcd has been emptied: publishing everything again")
+                self._resync_now.set()
+            self._epoch = item_value
+            await asyncio.sleep(EPOCH_EVERY)
+
+    async def _make_epoch(self) -> bytes:
+        now = timezone.now()
+        first = not await _in_thread(history.has_any)
+        value = fires.encode(Epoch(id=int(now.timestamp() * 1000), created=now, first=first))
+        key = self._keys.epoch()
+        await self._gateway.transact([Compare.absent(key)], [Put(key, value)])
+        item = await self._gateway.get(key)
+        return item.value if item is not None else value
+
+    async def _resync(self) -> None:
+        every = env.float("ECTS_RESYNC_SECONDS", default=RESYNC_EVERY)
+        while True:
+            try:
+                async with asyncio.timeout(every):
+                    await self._resync_now.wait()
+            except TimeoutError:
+                log.debug("time for a resync")
+            self._resync_now.clear()
+            await _in_thread(publishing.publish_config)
+            repaired = await _in_thread(publishing.resync)
+            if repaired:
+                log.info("resync: %d keys brought up to date", repaired)
+
+
+async def _every(seconds: float, work: Callable[[], object]) -> None:
+    while True:
+        await _in_thread(work)
+        await asyncio.sleep(seconds)
+
+
+async def _in_thread(work: Callable[[], T]) -> T:
+    """Database work beside the loop, on a connection that is not stale."""
+
+    def call() -> T:
+        close_old_connections()
+        try:
+            return work()
+        finally:
+            close_old_connections()
+
+    return await asyncio.to_thread(call)

@@ -1,0 +1,150 @@
+"""``manage.py single``: a whole installation on one machine, in one supervised family of processes."""
+
+import asyncio
+import dataclasses
+import os
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+from django.conf import settings
+from django.core.management import call_command
+from django.utils import timezone
+
+from coordination.errors import CoordinationError
+from coordination.etcd import SyncEtcd
+from ects_site import etcd_process, example
+from ects_site.environment import env
+from ects_site.supervisor import Supervisor, python
+from workers import enrolment
+from workers.engine import identity
+from workers.models import Node
+
+READY_WITHIN = 60.0
+"""Seconds for all parts to come up before the start is called slow."""
+
+
+class Single:
+    """One start of the family. ``show`` prints a line."""
+
+    def __init__(self, show: Callable[[str], None]) -> None:
+        self._show = show
+        self._supervisor = Supervisor(show)
+        self._data: Path = settings.DATA_DIR
+        self._url = f"http://127.0.0.1:{settings.ECTS_PORT}"
+        self._manage = str(settings.BASE_DIR / "manage.py")
+        self._password: str | None = None
+        self._token: str | None = None
+
+    async def run(self) -> None:
+        """Starts everything, says so when it is ready, and works until it is told to stop."""
+        self._data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._supervisor.handle_signals()
+        try:
+            await self._start_etcd()
+            await asyncio.to_thread(self._prepare)
+            await self._start("web", self._gunicorn())
+            await self._start("master", python(self._manage, "runmaster"))
+            await self._until(self._alive, "the web process answers")
+            await self._start("worker", self._worker(), self._worker_environment())
+            await self._until(self._ready, "all parts are ready")
+            if not self._supervisor.stopping:
+                self._announce()
+            await self._supervisor.wait()
+        finally:
+            await self._supervisor.stop()
+
+    # -- parts --------------------------------------------------------------------------------------------------
+
+    async def _start(self, name: str, command: list[str], more: dict[str, str] | None = None) -> None:
+        if not self._supervisor.stopping:
+            await self._supervisor.start(name, command, os.environ | (more or {}))
+
+    async def _start_etcd(self) -> None:
+        """The installation's own, unless the environment names another."""
+        if env.list("ECTS_ETCD_ENDPOINTS", default=[]):
+            return
+        binary = await asyncio.to_thread(etcd_process.find_or_install)
+        endpoint, command = etcd_process.prepare(self._data / "etcd", binary)
+        # The settings were read before the port was chosen.
+        settings.ECTS_ETCD = dataclasses.replace(settings.ECTS_ETCD, endpoints=(endpoint,))
+        # etcd 3.4 reads ETCD_* from the environment and refuses what it was also told by flag.
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("ETCD_")}
+        await self._supervisor.start("etcd", command, clean)
+        await self._until(self._etcd_answers, "etcd answers")
+
+    def _prepare(self) -> None:
+        """The database, and on an empty one what a newcomer needs."""
+        call_command("migrate", verbosity=0, interactive=False)
+        self._password = example.make_admin()
+        node = self._local_node()
+        if self._password is not None:
+            example.make_example(self._url, node)
+
+    def _local_node(self) -> Node:
+        """The node of this machine's worker; one that has not joined this installation gets a token."""
+        known = identity.load(self._data / "worker", identity.machine_id())
+        node = Node.objects.filter(pk=known.node).first() if known else None
+        if node is None:
+            node, _ = Node.objects.get_or_create(name=socket.gethostname())
+            self._token, _ = enrolment.make_token(now=timezone.now(), node=node.pk)
+        return node
+
+    def _gunicorn(self) -> list[str]:
+        bind = env.str("ECTS_BIND", default="0.0.0.0")  # noqa: S104 - a console is there to be reached
+        return python(
+            *("-m", "gunicorn", "ects_site.wsgi:application", "--chdir", str(settings.BASE_DIR)),
+            *("--bind", f"{bind}:{settings.ECTS_PORT}", "--worker-class", "gthread"),
+            *("--workers", "2", "--threads", "16", "--timeout", "60", "--graceful-timeout", "10"),
+            *("--keep-alive", "15", "--no-control-socket", "--log-level", "warning"),
+        )
+
+    def _worker(self) -> list[str]:
+        command = python(
+            *(self._manage, "runworker", "--server", self._url, "--state-dir", str(self._data / "worker")),
+            *("--name", socket.gethostname()),
+        )
+        return command if self._token is None else [*command, "--rejoin"]
+
+    def _worker_environment(self) -> dict[str, str]:
+        return {} if self._token is None else {"ECTS_ENROLMENT_TOKEN": self._token}
+
+    # -- being ready --------------------------------------------------------------------------------------------
+
+    async def _until(self, probe: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + READY_WITHIN
+        while not self._supervisor.stopping and not await asyncio.to_thread(probe):
+            if time.monotonic() > deadline:
+                self._show(f"still waiting until {what} …")
+                deadline = time.monotonic() + READY_WITHIN
+            await asyncio.sleep(0.1)
+
+    def _etcd_answers(self) -> bool:
+        gateway = SyncEtcd(settings.ECTS_ETCD)
+        with suppress(CoordinationError):
+            gateway.get("/", timeout=1)
+            return True
+        return False
+
+    def _alive(self) -> bool:
+        with suppress(httpx.HTTPError):
+            return httpx.get(f"{self._url}/healthz", timeout=2).status_code == 200
+        return False
+
+    def _ready(self) -> bool:
+        with suppress(httpx.HTTPError):
+            ready = httpx.get(f"{self._url}/readyz", timeout=3).status_code == 200
+            return ready and Node.objects.filter(mode=Node.Mode.WORKER, online=True).exists()
+        return False
+
+    def _announce(self) -> None:
+        lines = ["ECTS is ready.", "", f"  Address:   {settings.ECTS_SERVER_URL}/"]
+        if self._password is not None:
+            lines += [f"  User:      {example.ADMIN}", f"  Password:  {self._password}"]
+        lines += [f"  Data:      {self._data}", "", "  Stop with Ctrl-C."]
+        width = max(map(len, lines)) + 4
+        frame = "+" + "-" * width + "+"
+        self._show("\n".join([frame, *(f"|  {line:<{width - 4}}  |" for line in lines), frame]))

@@ -1,0 +1,106 @@
+"""Runs in the admin: read only, newest first, never counted."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin
+from unfold.decorators import display
+from unfold.paginator import InfinitePaginator
+
+from logs.models import Run
+from logs.output import texts
+
+COLOURS = {
+    "running": "info",
+    "succeeded": "success",
+    "failed": "danger",
+    "timed_out": "warning",
+    "killed": "warning",
+    "skipped": "default",
+    "missed": "warning",
+    "lost": "danger",
+}
+
+
+@admin.register(Run)
+class RunAdmin(ModelAdmin):
+    """What ran and what did not."""
+
+    list_display = [
+        "display_state",
+        "pipeline_name",
+        "node_name",
+        "trigger",
+        "scheduled_at",
+        "display_lateness",
+        "display_duration",
+        "display_reason",
+    ]
+    list_display_links = ["display_state", "pipeline_name"]
+    list_filter = ["state", "trigger"]
+    search_fields = ["pipeline_name", "uuid"]
+    list_per_page = 50
+    paginator = InfinitePaginator
+    show_full_result_count = False
+    change_form_template = "admin/logs/run/detail.html"
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Workers report them."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """History is not changed."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Retention deletes."""
+        return False
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The run with its steps and what they wrote."""
+        run = self.get_object(request, object_id)
+        context = {**(extra_context or {}), "run": run, "steps": steps_of(run) if run else []}
+        return super().change_view(request, object_id, form_url, context)
+
+    @display(description=_("state"), label=COLOURS, ordering="state")
+    def display_state(self, run: Run) -> tuple[str, Any]:
+        """A badge."""
+        return run.state, run.get_state_display()
+
+    @display(description=_("late by"))
+    def display_lateness(self, run: Run) -> str:
+        """Between the scheduled instant and the start."""
+        if run.started_at is None or run.trigger == Run.Trigger.MANUAL:
+            return "–"
+        return f"{(run.started_at - run.scheduled_at).total_seconds():.3f} s"
+
+    @display(description=_("duration"))
+    def display_duration(self, run: Run) -> str:
+        """Between start and end."""
+        if run.started_at is None or run.finished_at is None:
+            return "–"
+        return f"{(run.finished_at - run.started_at).total_seconds():.2f} s"
+
+    @display(description=_("reason"))
+    def display_reason(self, run: Run) -> str:
+        """Why, and for a gap how many."""
+        return f"×{run.count} {run.reason}" if run.count > 1 else run.reason
+
+
+def steps_of(run: Run) -> list[dict[str, Any]]:
+    """Each step with its output, for the page."""
+    outputs = texts([run.uuid])
+    return [
+        {
+            "row": step,
+            "output": outputs.get((run.uuid, step.index), ""),
+            "seconds": (step.finished_at - step.started_at).total_seconds()
+            if step.started_at and step.finished_at
+            else None,
+        }
+        for step in run.steps.order_by("index")
+    ]
