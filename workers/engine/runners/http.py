@@ -149,8 +149,9 @@ def expected_statuses(text: str) -> frozenset[int]:
 async def _read_body(response: httpx.Response, wanted: str, output: StepOutput) -> bool:
     """Takes the body up to the limit into the output; whether ``wanted`` is in it."""
     needle = _encoded(wanted, response.charset_encoding or "utf-8")
-    found, overlap, size = not needle, b"", 0
-    async for piece in response.aiter_bytes():
+    found, overlap, room = not needle, b"", BODY_LIMIT
+    async for received in response.aiter_bytes():
+        piece = received[:room]
         output.write(piece)
         if output.full:
             await output.flush()
@@ -158,8 +159,8 @@ async def _read_body(response: httpx.Response, wanted: str, output: StepOutput) 
             window = overlap + piece
             found = needle in window
             overlap = window[-len(needle) :]
-        size += len(piece)
-        if size >= BODY_LIMIT:
+        room -= len(piece)
+        if room == 0:
             break
     return found
 
