@@ -1,0 +1,42 @@
+# What tests, lint and benchmarks need beside common.sh: the development requirements and the servers.
+
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+prepare_development() {
+    # The driver for MySQL is compiled: it wants a compiler, headers and the client library.
+    install_packages etcd-server mariadb-server chromium gcc pkg-config libmariadb-dev
+    if [ ! -d .venv ]; then
+        local python version
+        python=$(find_python)
+        version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+        # The headers of the distribution's own Python are a package; those of any other Python come with it.
+        case "$python" in /usr/bin/*) install_packages "python$version-dev" "python$version-venv" ;; esac
+    fi
+    make_venv .venv requirements-dev.txt
+}
+
+# with_mariadb COMMAND...: runs it with a private MariaDB, whose URL is in ECTS_DATABASE_URL; fast, not durable.
+with_mariadb() {
+    local directory status=0 user
+    directory=$(mktemp -d /tmp/ects-mariadb.XXXXXX)
+    user=$(id -un)
+    [ "$user" = root ] && user=mysql && chown mysql "$directory"
+    mariadb-install-db --no-defaults --user="$user" --datadir="$directory/data" --auth-root-authentication-method=normal \
+        --skip-test-db >"$directory/install.log" 2>&1 || { cat "$directory/install.log" >&2; return 1; }
+    mariadbd --no-defaults --user="$user" --datadir="$directory/data" --socket="$directory/socket" --skip-networking \
+        --innodb-flush-log-at-trx-commit=0 --innodb-buffer-pool-size=256M --innodb-doublewrite=0 --sync-binlog=0 \
+        --pid-file="$directory/pid" --character-set-server=utf8mb4 >"$directory/server.log" 2>&1 &
+    local server=$!
+    for _ in $(seq 200); do
+        mariadb-admin --no-defaults --socket="$directory/socket" -uroot ping >/dev/null 2>&1 && break
+        sleep 0.1
+    done
+    mariadb --no-defaults --socket="$directory/socket" -uroot -e 'CREATE DATABASE ects CHARACTER SET utf8mb4' || status=1
+    if [ "$status" = 0 ]; then
+        ECTS_DATABASE_URL="mysql://root@/ects?unix_socket=$directory/socket" "$@" || status=$?
+    fi
+    kill "$server" 2>/dev/null || true
+    wait "$server" 2>/dev/null || true
+    rm -rf "$directory"
+    return "$status"
+}
