@@ -150,9 +150,12 @@ class Gateway(Protocol):
     def watch(self, prefix: str, start_revision: int) -> AsyncGenerator[Batch, None]:
         """Changes below the prefix from ``start_revision`` on, for ever, without a gap.
 
+        An empty batch comes first, when the store has confirmed the watch, and again after each reconnection.
         Reconnects by itself while the server is away for a short time and resumes at the last delivered
-        revision + 1. Raises Compacted when history is gone, Unavailable when the store could not be reached for
-        ``CALL_TIMEOUT`` seconds or the stream is dead. ``aclose()`` ends the watch at the server too.
+        revision + 1. Raises Compacted when history is gone (also when the store came back without its data),
+        Unavailable when the store could not be reached for ``CALL_TIMEOUT`` seconds. ``aclose()``, and cancelling
+        the task that waits for the next batch, end the watch at the server too; ``close()`` of the gateway ends it
+        as if there were no more changes.
         """
         ...
 

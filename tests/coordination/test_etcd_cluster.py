@@ -1,14 +1,15 @@
 """Three nodes, and the one that a client talks to dies or stops."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing
 from typing import Any
 
 import pytest
 
 from coordination.errors import Unavailable
 from coordination.etcd import AsyncEtcd, SyncEtcd
-from coordination.gateway import EtcdSettings, Put
+from coordination.gateway import Batch, EtcdSettings, Put
 from tests.coordination.stores import Threaded, put
 from tests.coordination.test_etcd_restarts import read, write
 from tests.etcd_server import EtcdServer, cluster
@@ -91,19 +92,31 @@ async def test_a_minority_is_said_to_be_unavailable(nodes: list[EtcdServer], set
 async def test_a_member_without_a_quorum_is_left(
     etcd: EtcdServer, nodes: list[EtcdServer], settings: EtcdSettings
 ) -> None:
-    """It accepts connections and answers some calls, so that it can be told apart only by its failures."""
-    client = AsyncEtcd(settings)
-    await put(client, "/a")
-    await client.close()
-    for node in nodes[1:]:
-        node.kill()
-    lonely = nodes[0]
-    for _ in range(5):
-        client = AsyncEtcd(EtcdSettings((lonely.endpoint, etcd.endpoint)))
-        async with asyncio.timeout(10):
-            await client.get("/a", timeout=9)
-            watch = client.watch("/a", 1)
-            await anext(watch)
+    """It accepts connections and answers some calls, so that it can be told apart only by its failures. A watch on it
+    that has nowhere else to go says so instead of staying silent."""
+    lonely, *others = nodes
+    client = AsyncEtcd(EtcdSettings((lonely.endpoint, etcd.endpoint)))
+    etcd.pause()
+    await client.get("/a")
+    etcd.resume()
+    assert client.endpoint == lonely.endpoint
+    bound = AsyncEtcd(EtcdSettings((lonely.endpoint,)))
+    cut_off = bound.watch("/a", 1)
+    await anext(cut_off)
+    for node in others:
+        node.pause()
+    async with asyncio.timeout(30):
+        watching = asyncio.create_task(_drain(cut_off))
+        await client.get("/a", timeout=6)
         assert client.endpoint == etcd.endpoint
-        await watch.aclose()
-        await client.close()
+        async with aclosing(client.watch("/a", 1)) as watch:
+            await anext(watch)
+        with pytest.raises(Unavailable):
+            await watching
+    await client.close()
+    await bound.close()
+
+
+async def _drain(watch: AsyncGenerator[Batch, None]) -> None:
+    async for _ in watch:
+        pass

@@ -3,14 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from pathlib import Path
 
 import pytest
 
-from coordination.errors import Compacted, Unavailable
+from coordination.errors import Compacted, QuotaExceeded, Unavailable
 from coordination.etcd import AsyncEtcd
 from coordination.gateway import Compare, EtcdSettings, Event, Gateway, Get, Put
 from tests.coordination.stores import put
-from tests.etcd_server import EtcdServer
+from tests.etcd_server import EtcdServer, running
 
 pytestmark = pytest.mark.anyio
 
@@ -108,6 +109,18 @@ async def test_an_emptied_store_is_noticed(client: AsyncEtcd, own_etcd: EtcdServ
         with pytest.raises(Compacted):
             await anext(watch)
     assert (await client.snapshot("/")).items == ()
+
+
+async def test_a_full_database_is_an_error_of_its_own(tmp_path: Path) -> None:
+    with running(tmp_path / "small", options=["--quota-backend-bytes", "2000000"]) as small:
+        client = AsyncEtcd(EtcdSettings((small.endpoint,)))
+        puts = [put(client, f"/{number}", bytes(200_000)) for number in range(50)]
+        failures = [each for each in await asyncio.gather(*puts, return_exceptions=True) if not isinstance(each, int)]
+        assert failures
+        assert all(isinstance(failure, QuotaExceeded) for failure in failures)
+        assert "compact and defragment" in str(failures[0])
+        assert await client.get("/0") is not None
+        await client.close()
 
 
 async def _value(client: AsyncEtcd) -> bytes | None:
