@@ -170,13 +170,23 @@ def _clock_around(key: str, start: int) -> list[tuple[datetime, datetime]]:
 
 
 @settings(max_examples=300, deadline=None)
-@given(expressions(), st.sampled_from(CHANGES), st.sampled_from(["shift", "skip"]), st.sampled_from(["first", "both"]))
-def test_every_choice_against_its_definition(expression, change, gap, repeat):
+@given(
+    expressions(),
+    st.sampled_from(CHANGES),
+    st.sampled_from(["shift", "skip"]),
+    st.sampled_from(["first", "both"]),
+    st.lists(st.integers(400, 800), max_size=9),
+)
+def test_every_choice_against_its_definition(expression, change, gap, repeat, asked):
     key, start = change
     clock = _clock_around(key, start)
     schedule = Schedule.parse(expression.text, timezone=key, dst_gap=gap, dst_repeat=repeat)
     fires = schedule.between(clock[0][0] - timedelta(seconds=1), clock[-1][0], 2_000)
     assert fires == by_definition(expression, clock, gap, repeat)
+    for instant in (EPOCH + timedelta(seconds=start), *(clock[index][0] for index in asked)):
+        following = [fire for fire in fires if fire >= instant]
+        if following:
+            assert schedule.next(instant - timedelta(seconds=1)) == following[0]
     back = [clock[-1][0] + timedelta(seconds=1)]
     while (fire := schedule.previous(back[-1])) is not None and fire >= clock[0][0]:
         back.append(fire)

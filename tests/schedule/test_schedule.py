@@ -80,6 +80,14 @@ def test_the_span_is_1970_to_2199():
         assert every_minute.previous(datetime(2300, 1, 1, tzinfo=UTC)) > at("2199-12-30")
 
 
+def test_years_bound_both_directions():
+    schedule = Schedule.parse("0 0 0 1 * * 2027,2031")
+    assert schedule.previous(at("2029-06-15")) == at("2027-12-01")
+    assert schedule.next(at("2029-06-15")) == at("2031-01-01")
+    assert schedule.previous(at("2031-01-01")) == at("2027-12-01")
+    assert schedule.previous(at("2027-01-01")) is None
+
+
 def test_start_and_end_are_included():
     schedule = Schedule.parse("0 12 * * *", start=NOON, end=NOON + timedelta(days=2))
     assert schedule.between(at("2020-01-01"), at("2030-01-01"), 9) == [NOON + timedelta(days=day) for day in range(3)]
