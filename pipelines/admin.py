@@ -14,18 +14,16 @@ from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 
+from logs.admin import COLOURS
 from logs.models import Run
-from pipelines import displays, publishing
+from pipelines import additions, displays, publishing
 from pipelines.actions import PipelineActions
 from pipelines.forms import BindingForm, PipelineForm, StepForm
 from pipelines.formsets import StepFormSet
 from pipelines.models import Binding, Control, Pipeline, Publication, Step
 from workers.models import Node
 
-STATE_LABELS = {
-    "running": "info", "succeeded": "success", "failed": "danger", "timed_out": "danger", "killed": "warning",
-    "skipped": "", "missed": "warning", "lost": "danger",
-}  # fmt: skip
+__all__ = ["BindingInline", "ControlAdmin", "PipelineAdmin", "StepInline", "additions"]
 
 
 class StepInline(TabularInline):
@@ -133,7 +131,7 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
     def next_fire(self, pipeline: Pipeline) -> str:
         return displays.next_fire(pipeline)
 
-    @display(description=_("Last run"), label=STATE_LABELS)
+    @display(description=_("Last run"), label=COLOURS)
     def last_state(self, pipeline: Any) -> tuple[str, Any] | None:
         return (pipeline.last_run_state, Run.State(pipeline.last_run_state).label) if pipeline.last_run_state else None
 

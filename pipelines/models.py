@@ -147,7 +147,7 @@ class Step(Definition):
         ordering = ["position", "id"]
 
     def __str__(self) -> str:
-        return f"{self.position}. {self.task}"
+        return f"{self.pipeline}: {self.position}. {self.task}"
 
 
 class Binding(Definition):

@@ -16,8 +16,6 @@ from tasks.models import Secret, Task
 from tests.pipelines import makers
 from workers import keyring
 
-pytestmark = pytest.mark.urls("tests.pipelines.urls")
-
 
 class Api:
     """A signed-in client that speaks JSON and never accepts a 500."""

@@ -1,0 +1,84 @@
+"""What this app adds to the admin pages of the apps below it, which must not know it."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from unfold.decorators import action, display
+
+from coordination.errors import CoordinationError
+from logs.admin import RunAdmin
+from logs.models import Run
+from pipelines.commands import Conflict, send_kill
+from pipelines.models import Pipeline
+from tasks.admin import TaskAdmin
+from tasks.models import Task
+
+admin.site.unregister([Task, Run])
+
+
+@admin.register(Task)
+class TaskWithUses(TaskAdmin):
+    """Where the task is used."""
+
+    readonly_fields = [*TaskAdmin.readonly_fields, "used_in"]
+    fieldsets = [*TaskAdmin.fieldsets, (gettext_lazy("Used in"), {"fields": ["used_in"]})]
+
+    @display(description=gettext_lazy("Pipelines"), empty_value="–")
+    def used_in(self, task: Task) -> SafeString | None:
+        uses = Q(steps__task=task.pk) | Q(on_success=task.pk) | Q(on_failure=task.pk)
+        pipelines = Pipeline.objects.filter(uses).distinct() if task.pk else Pipeline.objects.none()
+        links = [(reverse("admin:pipelines_pipeline_change", args=[one.pk]), one.name) for one in pipelines]
+        return (
+            format_html_join(", ", '<a class="text-primary-600 dark:text-primary-500" href="{}">{}</a>', links) or None
+        )
+
+
+@admin.register(Run)
+class RunWithKill(RunAdmin):
+    """Ends runs."""
+
+    actions = ["kill_selected"]
+    actions_detail = ["kill"]
+
+    def has_kill_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        """History is not changed, but what runs can be ended by who may change runs."""
+        allowed: bool = request.user.has_perm("logs.change_run")
+        return allowed and (object_id is None or Run.objects.filter(pk=object_id, state=Run.State.RUNNING).exists())
+
+    @admin.action(description=gettext_lazy("Kill"), permissions=["kill"])
+    def kill_selected(self, request: HttpRequest, chosen: QuerySet[Run]) -> None:
+        for run in chosen:
+            _kill(request, run)
+
+    @action(
+        description=gettext_lazy("Kill"),
+        icon="stop_circle",
+        permissions=["kill"],
+        dialog={
+            "title": gettext_lazy("Kill this run"),
+            "description": gettext_lazy("Its node ends it and every process that it started."),
+            "form_submit_text": gettext_lazy("Kill"),
+        },
+    )
+    def kill(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        _kill(request, get_object_or_404(Run, pk=object_id))
+        return HttpResponse(headers={"HX-Redirect": reverse("admin:logs_run_change", args=[object_id])})
+
+
+def _kill(request: HttpRequest, run: Run) -> None:
+    try:
+        send_kill(run, request.user)
+    except Conflict as conflict:
+        messages.error(request, f"{run}: {conflict}")
+    except CoordinationError as error:
+        messages.error(request, _("%(name)s: etcd cannot be used: %(error)s") % {"name": run, "error": error})
+    else:
+        messages.success(request, _("%(name)s: the order to end it is on its way.") % {"name": run})
