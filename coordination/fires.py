@@ -101,6 +101,11 @@ class FireRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     timing: Timing | None = None
     inherited: tuple[int, int] | None = None
 
+    @property
+    def lineage(self) -> tuple[int, int]:
+        """Epoch and version of what it knows: of two memories, the one with the higher lineage is the better."""
+        return self.inherited or (self.epoch, self.version)
+
     def run(self, nonce: str) -> Claim | None:
         """The running entry of this claim."""
         return next((run for run in self.runs if run.nonce == nonce), None)
@@ -157,7 +162,7 @@ def begin(epoch: int, mark: datetime) -> FireRecord:
 
 def inherit(known: FireRecord, epoch: int) -> FireRecord:
     """What a node remembers from an earlier epoch, carried into a new one."""
-    return replace(known, epoch=epoch, inherited=(known.epoch, known.version))
+    return replace(known, epoch=epoch, inherited=known.lineage)
 
 
 def advance(record: FireRecord, mark: datetime, expected: Iterable[datetime]) -> FireRecord:

@@ -116,7 +116,7 @@ class Checker:
             return
         ill = {who for who, a, b in self._troubles if _meet(a, b, start, end)}
         well = [node for node in self._nodes if node not in ill]
-        if well and (len(ill) == 0 or self._document.overlap == "allow" or self._document.misfire == "skip"):
+        if well:
             self._world.violate(f"{seconds(instant)} was missed ({reason}) although {well} were well")
 
     def _check_executions(self) -> None:

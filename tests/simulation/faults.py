@@ -12,13 +12,13 @@ START, END = 15.0, 110.0
 """Faults begin and edits happen between these seconds."""
 
 LONGEST = 45.0
-QUIET = END + LONGEST
+QUIET = END + LONGEST + 15
 """From here on everything is well."""
 
 
 KINDS = (
-    "partition", "partition", "half_partition", "flaky", "pause", "pause", "host_pause", "crash", "crash", "stop",
-    "clock", "clock", "slow_watch", "no_master", "no_console", "etcd_down", "wipe", "new_epoch",
+    "partition", "partition", "half_partition", "flaky", "fading", "pause", "pause", "host_pause", "crash", "crash",
+    "stop", "clock", "clock", "slow_watch", "no_master", "no_console", "etcd_down", "wipe", "new_epoch",
     "edit", "edit", "disable", "pause_pipeline", "changeover",
 )  # fmt: skip
 """Names of the methods of ``Faults``; twice: twice as likely."""
@@ -78,11 +78,20 @@ class Faults:
         self.world.at(start + length, heal)
 
     def flaky(self, start: float, length: float) -> None:
-        """Losses, and answers that come after the caller has given up."""
+        """Losses, and requests and answers that come after the caller has given up."""
         node = self._node(start, length)
         if node is not None:
-            loss, slowness = self.world.random.uniform(0, 0.5), self.world.random.uniform(0, 8)
+            loss, slowness = self.world.random.uniform(0, 0.4), self.world.random.uniform(0, 12)
             self.world.at(start, self._set_link, node, loss, slowness)
+            self.world.at(start + length, self._set_link, node, 0.0, 0.0)
+
+    def fading(self, start: float, length: float) -> None:
+        """Answers become slow, and then there are none for longer than a session lives."""
+        length = min(length, 15) + 45
+        node = self._node(start, length)
+        if node is not None:
+            self.world.at(start, self._set_link, node, 0.0, self.world.random.uniform(2, 10))
+            self.world.at(start + length - 40, self._set_link, node, 1.0, 0.0)
             self.world.at(start + length, self._set_link, node, 0.0, 0.0)
 
     def _set_link(self, node: Node, loss: float, slowness: float) -> None:

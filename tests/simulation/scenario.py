@@ -17,7 +17,7 @@ from tests.simulation.world import Etcd, World, wall
 
 PIPELINE = "5c9aa1ce-0000-4000-8000-000000000001"
 
-CHECKED = QUIET + 50
+CHECKED = QUIET + 40
 """Instants up to this second must be decided and told at the end."""
 
 STOP = CHECKED + 20
@@ -43,7 +43,7 @@ def simulate(seed: int, *, focus: Sequence[str] = (), keep_trace: bool = False) 
     console = Console(world, etcd, ledger, nodes, document)
     history = History()
     etcd.watchers.append(lambda events: _note(world, etcd, history, console, events))
-    longest = random.choice([0.5, 3.0, 12.0, 45.0])
+    longest = random.choice([0.5, 3.0, 12.0, 60.0])
     for node in nodes:
         node.duration = lambda: random.uniform(0.1, longest)
         node.sees_records = random.random() < 0.5
@@ -86,6 +86,7 @@ def _document(world: World, names: list[str]) -> PipelineDocument:
         misfire_cap=random.choice([2, 100]),
         misfire_window=random.choice([40.0, 86400.0]),
         misfire_grace=random.choice([1.0, 30.0]),
+        standby_delay=random.choice([2.0, 2.0, 8.0]),
         nodes=tuple(names),
     )
 

@@ -140,6 +140,8 @@ class SharedPlan:
         if outcome.succeeded and flight.after is not None:
             if flight.step is not None and flight.step.job is not None:
                 flight.step.job.fence = outcome.revision
+            if flight.step is not None and flight.step.orphaned_by:
+                self._probes.suspect(flight.step.orphaned_by)
             self._look_at(Seen(flight.after, outcome.revision), now)
         else:
             self._read(flight, outcome, now)
@@ -255,16 +257,17 @@ class SharedPlan:
         if flight.after is None:
             self._resting_until = float("-inf") if self._standing.epoch else self._resting_until
         elif before is not None and self._seen is not None and before.mod_revision == self._seen.mod_revision:
-            self._resting_until = now.boot + BACKOFF
-            self._suspect(flight, items)
+            self._refused_unchanged(flight, items, now)
 
-    def _suspect(self, flight: _Flight, items: dict[str, KeyValue]) -> None:
-        """Refused for the sake of a session: is it one that a fire was to be skipped for?"""
+    def _refused_unchanged(self, flight: _Flight, items: dict[str, KeyValue], now: Now) -> None:
+        """Refused for the sake of a session: an orphan's that lives (its next probe is set), the one that a fire was to
+        be skipped for (then its runs are orphans), or our own (then there is nothing to do but wait for a new one)."""
         reads = flight.step.reads if flight.step else ()
-        for run in self._seen.record.runs if self._seen and self._seen.record else ():
-            key = self._keys.session(run.node, run.session)
-            if key in reads and key not in items:
-                self._probes.suspect(run.nonce)
+        absent = [key for key in reads if key not in items]
+        for key in absent:
+            self._probes.suspect(key)
+        if not absent and not (flight.step and flight.step.orphaned_by):
+            self._resting_until = now.boot + BACKOFF
 
     def _look_at(self, seen: Seen, now: Now) -> None:
         self._seen = seen

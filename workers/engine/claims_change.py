@@ -23,9 +23,9 @@ def inherited(known: FireRecord | None, seen: FireRecord | None, epoch: Epoch) -
     old = [record for record in (known, seen) if record is not None and record.epoch < epoch.id]
     if not old:
         return None
-    best = max(old, key=lambda record: (record.epoch, record.version))
+    best = max(old, key=lambda record: record.lineage)
     begun = seen if seen is not None and seen.epoch == epoch.id else None
-    if begun is not None and (begun.inherited is None or (best.epoch, best.version) <= begun.inherited):
+    if begun is not None and (begun.inherited is None or best.lineage <= begun.inherited):
         return None
     return fires.inherit(best, epoch.id)
 

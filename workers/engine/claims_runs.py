@@ -18,37 +18,37 @@ SLOW_PROBE = 60.0
 
 @dataclass(slots=True)
 class Probes:
-    """When to try next (boot seconds) whether a run is orphaned, by its nonce."""
+    """When to try next (boot seconds) whether the runs of a session are orphaned, by the session's key."""
 
     at: dict[str, float] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
-    """Runs whose node shows no presence."""
+    """Sessions of nodes that show no presence."""
 
-    def suspect(self, nonce: str) -> None:
-        """Its session was seen to be absent: try at once."""
-        self.at[nonce] = float("-inf")
+    def suspect(self, session: str) -> None:
+        """The key was seen to be absent: try at once."""
+        self.at[session] = float("-inf")
 
     def due(self, scene: Scene, run: Claim) -> bool:
         """Whether to try now. Sooner when its node shows no presence, in the order of the ranks."""
-        members = scene.standing.members
+        members, key = scene.standing.members, scene.session_key(run)
         gone = run.node == scene.me or (members is not None and run.node not in members)
         place = 0 if run.node == scene.me else scene.rank(run.instant)
-        if gone and run.nonce not in self.gone:
-            self.gone.add(run.nonce)
-            known = self.at.get(run.nonce, float("inf"))
-            self.at[run.nonce] = min(known, scene.now.boot + place * scene.document.standby_delay)
+        if gone and key not in self.gone:
+            self.gone.add(key)
+            first = scene.now.boot + place * scene.document.standby_delay
+            self.at[key] = min(self.at.get(key, first), first)
         elif not gone:
-            self.gone.discard(run.nonce)
+            self.gone.discard(key)
         pause = PROBE if gone else SLOW_PROBE
-        if self.at.setdefault(run.nonce, scene.now.boot + pause * (1 + place)) > scene.now.boot:
+        if self.at.setdefault(key, scene.now.boot + pause * (1 + place)) > scene.now.boot:
             return False
-        self.at[run.nonce] = scene.now.boot + pause
+        self.at[key] = scene.now.boot + pause
         return True
 
-    def keep(self, nonces: set[str]) -> None:
-        """Forgets all other runs."""
-        self.at = {nonce: at for nonce, at in self.at.items() if nonce in nonces}
-        self.gone &= nonces
+    def keep(self, sessions: set[str]) -> None:
+        """Forgets all others."""
+        self.at = {session: at for session, at in self.at.items() if session in sessions}
+        self.gone &= sessions
 
     def next(self) -> float | None:
         """The boot second of the next try."""
@@ -79,21 +79,24 @@ def reattach_step(scene: Scene) -> Step | None:
 
 def takeover_step(scene: Scene, probes: Probes) -> Step | None:
     """Closes or reruns what no living session runs. The transaction, not this node's view, says what is orphaned."""
-    probes.keep({run.nonce for run in scene.record.runs})
+    probes.keep({scene.session_key(run) for run in scene.record.runs})
     for run in scene.record.runs:
         if run.nonce in scene.jobs:
             continue
         if run.session == scene.right.session:
-            return _taken_over(scene, run, ())
+            return _taken_over(scene, run, "")
         if probes.due(scene, run):
-            return _taken_over(scene, run, (Compare.absent(scene.session_key(run)),))
+            return _taken_over(scene, run, scene.session_key(run))
     return None
 
 
-def _taken_over(scene: Scene, run: Claim, also: tuple[Compare, ...]) -> Step:
+def _taken_over(scene: Scene, run: Claim, orphaned_by: str) -> Step:
+    """``orphaned_by`` names the session key that has to be absent; empty for an entry under this node's own session."""
+    also = (Compare.absent(orphaned_by),) if orphaned_by else ()
     held_back = scene.phase.document is None or scene.document.paused or scene.standing.paused
     if scene.document.on_node_loss == "abandon" or held_back:
-        return Step(fires.take_over(scene.record, run.nonce, None, LOST), also)
+        record = fires.take_over(scene.record, run.nonce, None, LOST)
+        return Step(record, also, orphaned_by=orphaned_by)
     entry = Claim(
         instant=run.instant,
         attempt=run.attempt + 1,
@@ -101,4 +104,5 @@ def _taken_over(scene: Scene, run: Claim, also: tuple[Compare, ...]) -> Step:
         session=scene.right.session,
         nonce=scene.new_nonce(),
     )
-    return Step(fires.take_over(scene.record, run.nonce, entry, LOST), also, job=Job(entry, scene.document, "rerun"))
+    record = fires.take_over(scene.record, run.nonce, entry, LOST)
+    return Step(record, also, job=Job(entry, scene.document, "rerun"), orphaned_by=orphaned_by)

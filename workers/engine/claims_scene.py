@@ -52,13 +52,15 @@ class Job:
 @dataclass(frozen=True, slots=True)
 class Step:
     """A proposed transition. ``also`` are further compares, ``reads`` keys to look at when it is refused; ``job`` is
-    the run it claims. ``settles`` False keeps an inherited record open to better memories."""
+    the run it claims. ``settles`` False keeps an inherited record open to better memories. ``orphaned_by`` is the
+    session key that a takeover wants absent."""
 
     record: FireRecord
     also: tuple[Compare, ...] = ()
     reads: tuple[str, ...] = ()
     job: Job | None = None
     settles: bool = True
+    orphaned_by: str = ""
 
 
 @dataclass(slots=True)
