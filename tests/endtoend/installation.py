@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -162,6 +162,11 @@ class Installation:
 
         return wait_for(f"{count} ended runs of {pipeline}", probe, timeout)
 
+    def quiet(self, pipeline: str, seconds: float) -> bool:
+        """Whether the newest run is scheduled more than ``seconds`` before now."""
+        [newest, *_] = self.ended(pipeline)
+        return datetime.now(UTC) - instant(newest["scheduled_at"]) > timedelta(seconds=seconds)
+
     def run_now(self, pipeline: str, environment: dict[str, str] | None = None) -> dict[str, Any]:
         """Runs by hand and waits for the end."""
         [run] = self.post(f"pipelines/{pipeline}/run/", {"environment": environment or {}}, 202)["runs"]
@@ -174,7 +179,9 @@ class Installation:
             "runworker", "--server", self.url, "--name", name, "--state-dir", str(state), ECTS_ENROLMENT_TOKEN=token
         )
         self.workers.append(worker)
-        wait_for(f"{name} is online", lambda: [n for n in self.nodes() if n["name"] == name and n["status"] == "online"])
+        wait_for(
+            f"{name} is online", lambda: [n for n in self.nodes() if n["name"] == name and n["status"] == "online"]
+        )
         return worker
 
     def child(self, needle: str) -> int:
