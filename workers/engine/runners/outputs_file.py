@@ -12,23 +12,36 @@ LIMIT = 64 * 1024
 """Bytes that count."""
 
 
-class OutputsFile:
-    """One try's file. The script makes it by writing to it; most never do, so that it costs next to nothing.
+class OutputsFiles:
+    """Where these files are: in ``scratch`` for the worker's own user; every other user, who cannot reach into the
+    worker's directories, gets one among the temporary ones."""
 
-    ``owner`` is the user and group id of a script that runs as another user: it gets a directory of its own among the
-    temporary ones, since it cannot reach into the worker's.
-    """
+    def __init__(self, scratch: Path) -> None:
+        scratch.mkdir(parents=True, exist_ok=True)
+        self._scratch = str(scratch)
+        self._of_others: dict[tuple[int, int], str] = {}
 
-    def __init__(self, scratch: Path, name: str, owner: tuple[int, int] | None) -> None:
-        self._directory: str | None = None
-        self._uid = os.getuid()
+    def new(self, name: str, owner: tuple[int, int] | None) -> "OutputsFile":
+        """The file for one try; ``owner`` is the user and group id of a script that runs as another user."""
         if owner is None:
-            self.path = str(scratch / name)
-        else:
-            self._uid = owner[0]
-            self._directory = tempfile.mkdtemp(prefix="ects-")
-            os.chown(self._directory, *owner)
-            self.path = os.path.join(self._directory, "output")
+            return OutputsFile(os.path.join(self._scratch, name), os.getuid())
+        if not os.path.isdir(self._of_others.get(owner, "")):
+            self._of_others[owner] = tempfile.mkdtemp(prefix="ects-")
+            os.chown(self._of_others[owner], *owner)
+        return OutputsFile(os.path.join(self._of_others[owner], name), owner[0])
+
+    def close(self) -> None:
+        """Removes the temporary directories."""
+        for directory in self._of_others.values():
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+class OutputsFile:
+    """One try's file. The script makes it by writing to it; most never do, so that it costs next to nothing."""
+
+    def __init__(self, path: str, uid: int) -> None:
+        self.path = path
+        self._uid = uid
 
     def read(self) -> tuple[dict[str, str], str]:
         """The values, and a sentence if some could not be taken."""
@@ -46,15 +59,12 @@ class OutputsFile:
 
     def remove(self) -> None:
         """Nothing of it is left afterwards."""
-        if self._directory is not None:
-            shutil.rmtree(self._directory, ignore_errors=True)
-            return
         try:
             os.unlink(self.path)
-        except FileNotFoundError:
-            return
         except IsADirectoryError:
             shutil.rmtree(self.path, ignore_errors=True)
+        except OSError:
+            return
 
     def _is_its_own(self, status: os.stat_result) -> bool:
         """Not a link to what only the worker may read: its owner could have put one there."""

@@ -11,9 +11,9 @@ from typing import Protocol
 
 from workers.engine.output import StepOutput
 from workers.engine.reaper import Reaper
-from workers.engine.runners.accounts import Accounts, Refusal
+from workers.engine.runners.accounts import Account, Accounts, Refusal
 from workers.engine.runners.base import Job, Outcome, failed
-from workers.engine.runners.outputs_file import OutputsFile
+from workers.engine.runners.outputs_file import OutputsFile, OutputsFiles
 from workers.engine.runners.spawn import SCRIPT, Program, Spawner
 
 
@@ -39,17 +39,17 @@ class ShellRunner:
         self._reaper = reaper
         self._guard = guard
         self._spawner = Spawner()
-        self._scratch = scratch
+        self._outputs_files = OutputsFiles(scratch)
         self._ending: set[asyncio.Task[None]] = set()
-        scratch.mkdir(parents=True, exist_ok=True)
 
     async def run(self, job: Job, output: StepOutput) -> Outcome:
         """One start of the script. Cancelled: the whole tree is dead before CancelledError comes out."""
         self._guard.register(job.run)
         try:
-            given = OutputsFile(self._scratch, f"{job.run}-{job.index}", self._accounts.owner(job.user))
+            account = self._accounts.of(job.user)
+            given = self._outputs_files.new(f"{job.run}-{job.index}", account.owner)
             try:
-                return _outcome(await self._do(job, output, given), given)
+                return _outcome(await self._do(job, account, output, given), given)
             finally:
                 given.remove()
         except Refusal as refusal:
@@ -60,23 +60,24 @@ class ShellRunner:
     def close(self) -> None:
         """Frees what was opened."""
         self._spawner.close()
+        self._outputs_files.close()
 
-    async def _do(self, job: Job, output: StepOutput, given: OutputsFile) -> int:
-        program = await self._start(job, output, given)
+    async def _do(self, job: Job, account: Account, output: StepOutput, given: OutputsFile) -> int:
+        program = await self._start(job, account, output, given)
         try:
             return await self._ended(job, program)
         finally:
             await program.close()
 
-    async def _start(self, job: Job, output: StepOutput, given: OutputsFile) -> Program:
+    async def _start(self, job: Job, account: Account, output: StepOutput, given: OutputsFile) -> Program:
         environment = {
-            **self._accounts.base(job.user),
+            **account.variables,
             **job.environment,
             "ECTS_OUTPUT": given.path,
         }
         directory = _directory(job.directory, environment["HOME"])
         interpreter = _interpreter(job.task.interpreter, environment, directory)
-        command = self._accounts.command(job.user, [*interpreter, SCRIPT])
+        command = [*account.prefix, *interpreter, SCRIPT]
         # A form in a browser sends its line ends as CR LF; no shell takes those.
         script = job.task.content.replace("\r\n", "\n").encode("utf-8", "surrogateescape")
         try:
