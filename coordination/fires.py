@@ -160,9 +160,12 @@ def begin(epoch: int, mark: datetime) -> FireRecord:
     return FireRecord(epoch=epoch, mark=mark)
 
 
-def inherit(known: FireRecord, epoch: int) -> FireRecord:
-    """What a node remembers from an earlier epoch, carried into a new one."""
-    return replace(known, epoch=epoch, inherited=known.lineage)
+def inherit(known: FireRecord, epoch: int, begun: FireRecord | None = None) -> FireRecord:
+    """What a node remembers from an earlier epoch, carried into a new one. ``begun`` is what a node that remembered
+    less has carried there: the runs that were reattached to new sessions since then stay with them."""
+    sessions = {run.nonce: run.session for run in begun.runs} if begun else {}
+    runs = tuple(replace(run, session=sessions.get(run.nonce, run.session)) for run in known.runs)
+    return replace(known, epoch=epoch, inherited=known.lineage, runs=runs)
 
 
 def advance(record: FireRecord, mark: datetime, expected: Iterable[datetime]) -> FireRecord:

@@ -5,6 +5,7 @@ The checker has to catch every one of them, or it could not be trusted about the
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from unittest import mock
@@ -195,6 +196,11 @@ def _other_epochs_count() -> Callable[[], Any]:
     return _patched(claims, "inherited", inherited)
 
 
+def _forget_reattached() -> Callable[[], Any]:
+    original = fires.inherit
+    return _patched(fires, "inherit", lambda known, epoch, begun=None: original(known, epoch))
+
+
 def _any_clock() -> Callable[[], Any]:
     return _patched(standing.Standing, "clock_trouble", _trusting)
 
@@ -309,32 +315,45 @@ def _starts_twice() -> Callable[[], Any]:
     return _patched(claims.SharedPlan, "answered", answered)
 
 
-MUTATIONS: dict[str, Callable[[], Any]] = {
-    "the record is not compared": _write(lambda compare: compare.target != "mod_revision"),
-    "the session is not compared": _write(lambda compare: not _is_session(compare)),
-    "the epoch is ignored": _epoch_ignored(),
-    "open is forgotten": _forget_open(),
-    "an ambiguous claim is read back, not repeated": _read_back(),
-    "an ambiguous claim counts as refused": _give_up(),
-    "an ambiguous claim is repeated as another": _new_nonce_on_repeat(),
-    "a run begins before its claim is answered": _run_before_answer(),
-    "a refused claim counts as granted": _starts_twice(),
-    "nothing is killed at the deadline": _no_fence(),
-    "the right to run outlasts the session": _outlasts(),
-    "absence of presence counts as absence of session": _takeover_on_presence(),
-    "orphans are left": _no_takeover(),
-    "a new epoch claims at once": _no_settling(),
-    "instants from before the epoch are claimed": _claims_old_instants(),
-    "nothing is carried into a new epoch": _void_is_forgotten(),
-    "a memory overwrites a record that has moved on": _other_epochs_count(),
-    "any clock may claim": _any_clock(),
-    "a mark from the future stays": _no_repair(),
-    "any generation may claim": _any_generation(),
-    "an edit drops what was pending": _edits_drop(),
-    "an edit replays": _edits_replay(),
-    "decisions are not kept for the ledger": _no_recent(),
-    "decisions are trimmed before they are ingested": _trims_unread(),
-    "standbys never act": _no_standby(),
-    "overlap looks at this node only": _overlap_unseen(),
-    "what is late vanishes": _late_is_lost(),
+@dataclass(frozen=True)
+class Mutation:
+    """``patch`` breaks the protocol while it is entered; ``focus`` are the faults under which that shows soonest."""
+
+    patch: Callable[[], Any]
+    focus: tuple[str, ...] = ()
+
+
+SLOW = ("flaky", "crash")
+FADING = ("fading",)
+NEW_EPOCH = ("wipe", "pause", "partition", "half_partition")
+
+MUTATIONS: dict[str, Mutation] = {
+    "the record is not compared": Mutation(_write(lambda compare: compare.target != "mod_revision")),
+    "the session is not compared": Mutation(_write(lambda compare: not _is_session(compare))),
+    "the epoch is ignored": Mutation(_epoch_ignored()),
+    "open is forgotten": Mutation(_forget_open()),
+    "an ambiguous claim is read back, not repeated": Mutation(_read_back(), SLOW),
+    "an ambiguous claim counts as refused": Mutation(_give_up(), SLOW),
+    "an ambiguous claim is repeated as another": Mutation(_new_nonce_on_repeat(), SLOW),
+    "a run begins before its claim is answered": Mutation(_run_before_answer()),
+    "a refused claim counts as granted": Mutation(_starts_twice()),
+    "nothing is killed at the deadline": Mutation(_no_fence(), FADING),
+    "the right to run outlasts the session": Mutation(_outlasts(), FADING),
+    "absence of presence counts as absence of session": Mutation(_takeover_on_presence()),
+    "orphans are left": Mutation(_no_takeover()),
+    "a new epoch claims at once": Mutation(_no_settling(), NEW_EPOCH),
+    "instants from before the epoch are claimed": Mutation(_claims_old_instants(), NEW_EPOCH),
+    "nothing is carried into a new epoch": Mutation(_void_is_forgotten(), NEW_EPOCH),
+    "a memory overwrites a record that has moved on": Mutation(_other_epochs_count()),
+    "a reattached run is lost to a better memory": Mutation(_forget_reattached(), NEW_EPOCH),
+    "any clock may claim": Mutation(_any_clock()),
+    "a mark from the future stays": Mutation(_no_repair()),
+    "any generation may claim": Mutation(_any_generation()),
+    "an edit drops what was pending": Mutation(_edits_drop()),
+    "an edit replays": Mutation(_edits_replay()),
+    "decisions are not kept for the ledger": Mutation(_no_recent()),
+    "decisions are trimmed before they are ingested": Mutation(_trims_unread()),
+    "standbys never act": Mutation(_no_standby()),
+    "overlap looks at this node only": Mutation(_overlap_unseen()),
+    "what is late vanishes": Mutation(_late_is_lost()),
 }

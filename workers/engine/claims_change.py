@@ -27,7 +27,7 @@ def inherited(known: FireRecord | None, seen: FireRecord | None, epoch: Epoch) -
     begun = seen if seen is not None and seen.epoch == epoch.id else None
     if begun is not None and (begun.inherited is None or best.lineage <= begun.inherited):
         return None
-    return fires.inherit(best, epoch.id)
+    return fires.inherit(best, epoch.id, begun)
 
 
 def first_record(epoch: Epoch, at: datetime) -> FireRecord:
