@@ -48,9 +48,9 @@ def lock(pipelines: Iterable[UUID]) -> list[Pipeline]:
 
 def mark_deleted(pipeline: UUID, generation: int) -> None:
     """Every node is to forget the pipeline, which had this generation when it was deleted."""
-    rows = Publication.objects.select_for_update().filter(pipeline=pipeline)
+    rows = _locked(Publication.objects.filter(pipeline=pipeline))
     highest = max([generation, *(max(row.wanted, row.applied) for row in rows)])
-    _want(rows, next_generation(highest), "deleted")
+    _want(Publication.objects.filter(pipeline=pipeline), next_generation(highest), "deleted")
 
 
 def mark_unknown(pipeline: UUID, node: UUID, generation: int) -> None:
@@ -80,12 +80,11 @@ def applied(node: UUID, records: Iterable[AppliedRecord]) -> None:
             continue
         if pipeline not in newest or record.generation > newest[pipeline].generation:
             newest[pipeline] = record
-    rows = {row.pipeline: row for row in Publication.objects.filter(node=node, pipeline__in=newest)}
+    known = Publication.objects.filter(node=node, pipeline__in=newest).order_by("pk")
+    for row in known:
+        _applied(row, newest.pop(row.pipeline))
     for pipeline, record in newest.items():
-        row = rows.get(pipeline)
-        if row is not None:
-            _applied(row, record)
-        elif not record.removed:
+        if not record.removed:
             mark_unknown(pipeline, node, record.generation)
 
 
@@ -149,7 +148,7 @@ def matches(wanted: Mapping[str, str], labels: Mapping[str, str]) -> bool:
 def _mark(ids: list[UUID], floor: int) -> None:
     locked = lock(ids)
     rows: dict[UUID, dict[UUID, Publication]] = defaultdict(dict)
-    for row in Publication.objects.filter(pipeline__in=ids):
+    for row in _locked(Publication.objects.filter(pipeline__in=ids)):
         rows[row.pipeline][row.node] = row
     wanted_nodes = targets(pipeline.pk for pipeline in locked)
     generations: dict[int, list[UUID]] = defaultdict(list)
@@ -164,6 +163,12 @@ def _mark(ids: list[UUID], floor: int) -> None:
     for generation, members in generations.items():
         Pipeline.objects.filter(pk__in=members).update_quietly(generation=generation)
     Publication.objects.bulk_create(fresh)
+
+
+def _locked(rows: QuerySet[Publication]) -> list[Publication]:
+    """Locked in the order of their primary keys, in which the relay's updates lock them too."""
+    ids = list(rows.values_list("pk", flat=True))
+    return list(Publication.objects.select_for_update().filter(pk__in=ids).order_by("pk"))
 
 
 def _want_all(known: Mapping[UUID, Publication], nodes: set[UUID], generation: int, removal: Removal) -> None:

@@ -13,11 +13,11 @@ from django.db.models import Q
 from django.utils.timezone import now
 
 from coordination.documents import Document, PipelineDocument, Tombstone
-from coordination.gateway import Compare, Delete, KeyValue
+from coordination.gateway import Compare, Delete, Get, KeyValue
 from pipelines import outbox, rendering
 from pipelines.configuration import publish_config
 from pipelines.models import Pipeline, Publication
-from pipelines.relay import Relay
+from pipelines.relay import Relay, chunks
 from pipelines.rendering import Source
 from workers.models import Node
 
@@ -73,7 +73,7 @@ def _compare(relay: Relay, pipelines: Sequence[UUID], listed: Mapping[str, KeyVa
     sources = rendering.read(pipelines)
     rows = list(Publication.objects.filter(pipeline__in=pipelines, removal="", pending=False))
     nodes = Node.objects.in_bulk({row.node for row in rows})
-    lost: list[int] = []
+    lost: list[Publication] = []
     changed: set[UUID] = set()
     for row in rows:
         source, node = sources.get(row.pipeline), nodes.get(row.node)
@@ -81,11 +81,11 @@ def _compare(relay: Relay, pipelines: Sequence[UUID], listed: Mapping[str, KeyVa
             continue
         held = _held(relay, row, listed)
         if held is None or held.generation != row.wanted:
-            lost.append(row.pk)
+            lost.append(row)
         elif _differs(held, rendering.digest(source, node, row.not_before, relay.digest_key)):
             changed.add(row.pipeline)
     outbox.mark(changed)
-    return _again(lost) + len(changed)
+    return _again(relay, lost, listed) + len(changed)
 
 
 def _differs(held: Document, digest: str) -> bool:
@@ -98,8 +98,8 @@ def _compare_tombstones(relay: Relay, listed: Mapping[str, KeyValue]) -> int:
     for row in Publication.objects.filter(~Q(removal=""), pending=False):
         held = _held(relay, row, listed)
         if not isinstance(held, Tombstone) or held.generation != row.wanted:
-            lost.append(row.pk)
-    return _again(lost)
+            lost.append(row)
+    return _again(relay, lost, listed)
 
 
 def _held(relay: Relay, row: Publication, listed: Mapping[str, KeyValue]) -> Document | None:
@@ -107,10 +107,25 @@ def _held(relay: Relay, row: Publication, listed: Mapping[str, KeyValue]) -> Doc
     return relay.open(item) if item else None
 
 
-def _again(rows: Iterable[int]) -> int:
-    """The relay sees for itself whether etcd holds something newer, and steps past it."""
-    settled = Publication.objects.filter(pk__in=list(rows), pending=False)
+def _again(relay: Relay, lost: Iterable[Publication], listed: Mapping[str, KeyValue]) -> int:
+    """Has rows published again whose keys are still as they were listed; others were written meanwhile. The relay
+    sees for itself whether etcd holds something newer, and steps past it."""
+    by_key = {relay.keys.pipeline(str(row.node), str(row.pipeline)): row for row in lost}
+    rows = [by_key[key].pk for key in _still(relay, by_key, listed)]
+    settled = Publication.objects.filter(pk__in=rows, pending=False)
     return settled.update(pending=True, published=0, retry_at=None)
+
+
+def _still(relay: Relay, keys: Iterable[str], listed: Mapping[str, KeyValue]) -> list[str]:
+    """Those of the keys that nobody has written since the listing."""
+    same = []
+    for chunk in chunks(keys, len):
+        found = relay.gateway.transact([], [Get(key) for key in chunk]).results
+        for key, items in zip(chunk, found, strict=True):
+            before, after = listed.get(key), items[0] if items else None
+            if (before and before.mod_revision) == (after and after.mod_revision):
+                same.append(key)
+    return same
 
 
 def _settle_unknown(relay: Relay, listed: Mapping[str, KeyValue]) -> int:
@@ -118,7 +133,7 @@ def _settle_unknown(relay: Relay, listed: Mapping[str, KeyValue]) -> int:
     acted on is deleted, if it is still as it was listed."""
     pairs = Publication.objects.values_list("node", "pipeline").iterator()
     known = {relay.keys.pipeline(str(node), str(pipeline)) for node, pipeline in pairs}
-    unknown = [item for key, item in listed.items() if key not in known]
+    unknown = [listed[key] for key in _still(relay, listed.keys() - known, listed)]
     for item in unknown:
         document = relay.open(item)
         if document is not None:
