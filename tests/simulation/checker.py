@@ -26,7 +26,9 @@ class History:
     """What the simulation saw of the record: the generations that took effect, and where knowledge was lost whole."""
 
     adopted: set[int] = field(default_factory=set)
-    unknown_until: list[datetime] = field(default_factory=list)
+    blank: list[tuple[datetime, datetime]] = field(default_factory=list)
+    """Epochs that began without any memory: when, and the instants up to when they do not know of."""
+
     last: FireRecord | None = None
 
 
@@ -81,12 +83,18 @@ class Checker:
         if self._versions[-1] not in chain and self._versions[-1].schedule:
             self._world.violate("the last edit never took effect")
         ends = [version.at for version in chain[1:]] + [self._until]
+        blanks = self._history.blank
         for version, end in zip(chain, ends, strict=True):
             if version.schedule:
                 start = max(version.at, self._first)
                 for instant in every(version.schedule).between(start, min(end, self._until), 100_000):
-                    if not any(version.at < instant <= unknown for unknown in self._history.unknown_until):
+                    if not any(instant <= cutoff and self._nobody_knew(created) for created, cutoff in blanks):
                         yield instant
+
+    def _nobody_knew(self, created: datetime) -> bool:
+        """No node was well while the new epoch settled, so nobody could give it a memory."""
+        start, end = seconds(created) - 5, seconds(created) + 35
+        return {who for who, a, b in self._troubles if who and _meet(a, b, start, end)} == set(self._nodes)
 
     def _expected_by_somebody(self, instant: datetime) -> bool:
         """By an older version, before the change had reached the node that claimed it."""

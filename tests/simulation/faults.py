@@ -51,6 +51,9 @@ class Faults:
         self.troubles.append((node.name, start, start + length))
         return node
 
+    def nothing(self, start: float, length: float) -> None:
+        """All is well."""
+
     # -- the network ------------------------------------------------------------------------------------------------
 
     def partition(self, start: float, length: float) -> None:

@@ -13,7 +13,8 @@ from tests.simulation.executions import Execution
 from tests.simulation.faults import KINDS, QUIET, Faults, random_schedule
 from tests.simulation.ledger import Ledger
 from tests.simulation.node import KEYS, Node
-from tests.simulation.world import Etcd, World, wall
+from tests.simulation.world import Etcd, World, seconds, wall
+from workers.engine.standing import BLANK
 
 PIPELINE = "5c9aa1ce-0000-4000-8000-000000000001"
 
@@ -29,6 +30,7 @@ class Result:
     violations: list[str]
     trace_hash: str
     executions: int
+    latest_start: float
     lines: list[str]
 
 
@@ -64,10 +66,11 @@ def simulate(seed: int, *, focus: Sequence[str] = (), keep_trace: bool = False) 
         ledger=ledger,
         troubles=faults.troubles,
         nodes=names,
-        first=console.epochs[0].created + (wall(1) - wall(0)),
+        first=console.epochs[0].created + BLANK,
         until=wall(CHECKED),
     ).check()
-    return Result(seed, world.violations, world.trace_hash, len(executions), world.lines)
+    late = max((execution.start - seconds(execution.instant) for execution in executions), default=0.0)
+    return Result(seed, world.violations, world.trace_hash, len(executions), late, world.lines)
 
 
 def _document(world: World, names: list[str]) -> PipelineDocument:
@@ -101,7 +104,8 @@ def _note(world: World, etcd: Etcd, history: History, console: Console, events: 
             _check_lost(world, etcd, before, record)
         _note_adoption(history, console, record)
         if record.inherited is None and len(console.epochs) > 1 and (before is None or before.epoch != record.epoch):
-            history.unknown_until.append(console.epochs[-1].created + (wall(1) - wall(0)))
+            created = console.epochs[-1].created
+            history.blank.append((created, created + BLANK))
 
 
 def _check_lost(world: World, etcd: Etcd, before: FireRecord, record: FireRecord) -> None:
