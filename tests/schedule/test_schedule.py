@@ -84,6 +84,7 @@ def test_years_bound_both_directions():
     schedule = Schedule.parse("0 0 0 1 * * 2027,2031")
     assert schedule.previous(at("2029-06-15")) == at("2027-12-01")
     assert schedule.next(at("2029-06-15")) == at("2031-01-01")
+    assert schedule.next(at("2029-05-31T23:59:59")) == at("2031-01-01")
     assert schedule.previous(at("2031-01-01")) == at("2027-12-01")
     assert schedule.previous(at("2027-01-01")) is None
 
