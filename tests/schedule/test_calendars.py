@@ -157,6 +157,13 @@ def test_skip_wins_over_end():
     assert schedule.blacked_out(at("2026-07-13T12:00")) == "never"
 
 
+def test_a_fire_put_off_into_a_skipped_time_is_dropped():
+    evening = Blackout("never", ranges=(DateRange("2026-07-13T17:30", "2026-07-13T18:00"),))
+    schedule = Schedule.parse("0 12 * * *", calendars=[Blackout("later", policy="end", weekly=(OFFICE,)), evening])
+    assert schedule.next(at("2026-07-12T12:00")) == at("2026-07-14T17:30")
+    assert schedule.previous(at("2026-07-13T20:00")) == at("2026-07-12T12:00")
+
+
 def test_a_schedule_that_lies_wholly_inside_never_fires():
     always = Blackout("x", weekly=(WeeklyWindow(("mon", "tue", "wed", "thu", "fri", "sat", "sun")),))
     for policy in ("skip", "end"):

@@ -120,6 +120,12 @@ def test_the_choices(text, zone, after, choices, expected):
     assert _fires(text, zone, after, len(expected), **choices) == expected
 
 
+def test_asked_within_the_second_passage_a_fixed_time_schedule_looks_past_it():
+    schedule = Schedule.parse("30 2 * * *", timezone="Europe/Paris")
+    assert schedule.next(datetime(2026, 10, 25, 1, 10, tzinfo=UTC)) == datetime(2026, 10, 26, 1, 30, tzinfo=UTC)
+    assert schedule.previous(datetime(2026, 10, 25, 1, 40, tzinfo=UTC)) == datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
+
+
 def test_the_three_hour_limit_of_cron_is_not_ours():
     """cron.c takes a jump of three hours or more for a correction of the clock, and so loses the day that Apia skipped.
 
