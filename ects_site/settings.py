@@ -148,6 +148,7 @@ AXES_COOLOFF_TIME = 0.25
 AXES_RESET_ON_SUCCESS = True
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 LOGIN_URL = reverse_lazy("admin:login")
+LOGIN_REDIRECT_URL = reverse_lazy("admin:index")
 
 LANGUAGE_CODE = env.str("ECTS_LANGUAGE", default="en")
 LANGUAGES = [("en", _("English")), ("zh-hans", "简体中文")]
@@ -235,6 +236,11 @@ UNFOLD = {
                     {"title": _("Dashboard"), "icon": "monitoring", "link": reverse_lazy("admin:index")},
                     {"title": _("Runs"), "icon": "play_circle", "link": reverse_lazy("admin:logs_run_changelist")},
                     {"title": _("Nodes"), "icon": "dns", "link": reverse_lazy("admin:workers_node_changelist")},
+                    {
+                        "title": _("Global pause"),
+                        "icon": "pause_circle",
+                        "link": reverse_lazy("admin:pipelines_control_changelist"),
+                    },
                 ],
             },
             {

@@ -53,6 +53,7 @@ class PipelineActions:
         permissions=["operate"],
         dialog={
             "title": gettext_lazy("Run now"),
+            "form_submit_text": gettext_lazy("Run now"),
             "description": gettext_lazy("Every node of the pipeline runs it once, as it is saved."),
         },
     )
@@ -65,6 +66,7 @@ class PipelineActions:
         permissions=["operate"],
         dialog={
             "title": gettext_lazy("Pause"),
+            "form_submit_text": gettext_lazy("Pause"),
             "description": gettext_lazy("Its fires are skipped until it is resumed. What runs goes on."),
         },
     )
@@ -77,6 +79,7 @@ class PipelineActions:
         permissions=["operate"],
         dialog={
             "title": gettext_lazy("Resume"),
+            "form_submit_text": gettext_lazy("Resume"),
             "description": gettext_lazy("It fires again from the next instant on; nothing is caught up."),
         },
     )

@@ -71,21 +71,19 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
     actions_detail = ["run_one", "pause_one", "resume_one"]
     fieldsets = [
         (None, {"fields": ["name", "description", "enabled"]}),
-        (_("Schedule"), {"fields": [("schedule", "timezone"), "fires", ("starts_at", "ends_at")]}),
-        (_("Run"), {"fields": [("timeout", "overlap"), ("on_success", "on_failure")]}),
-        (_("Nodes"), {"fields": ["node_labels", ("placement", "on_node_loss")]}),
+        (_("Schedule"), {"fields": [("schedule", "timezone"), "fires"]}),
+        (_("Run"), {"classes": ["tab"], "fields": [("timeout", "overlap"), ("on_success", "on_failure")]}),
+        (_("Nodes"), {"classes": ["tab"], "fields": ["node_labels", ("placement", "on_node_loss")]}),
         (
-            _("Missed fires and daylight saving"),
-            {
-                "classes": ["collapse"],
-                "fields": [
-                    ("misfire", "misfire_grace"), ("misfire_window", "misfire_cap"), ("dst_gap", "dst_repeat"),
-                    "jitter",
-                ],
-            },
+            _("Missed fires"),
+            {"classes": ["tab"], "fields": ["misfire", "misfire_grace", "misfire_window", "misfire_cap"]},
         ),
-        (_("Publication"), {"fields": ["publication", ("paused", "created_at", "updated_at")]}),
-    ]  # fmt: skip
+        (
+            _("Limits of the schedule"),
+            {"classes": ["tab"], "fields": ["starts_at", "ends_at", "jitter", ("dst_gap", "dst_repeat")]},
+        ),
+        (_("Publication"), {"classes": ["tab"], "fields": ["publication", "paused", "created_at", "updated_at"]}),
+    ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Pipeline]:
         """With what the list shows of other tables."""
@@ -176,7 +174,7 @@ class ControlAdmin(ModelAdmin):
         """Publishes it too."""
         publishing.set_paused(obj.paused)
 
-    @display(description=_("Workers"), label={True: "success", False: "warning"})
-    def told(self, control: Control) -> tuple[bool, Any]:
+    @display(description=_("Workers"))
+    def told(self, control: Control) -> Any:
         known = control.published >= control.generation
-        return known, _("have been told") if known else _("not yet told: etcd cannot be reached")
+        return _("have been told") if known else _("not yet told: etcd cannot be reached")

@@ -5,6 +5,11 @@ from typing import Any
 from django import forms
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
+from unfold.widgets import (
+    UnfoldAdminDecimalFieldWidget,
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminTextInputWidget,
+)
 
 from pipelines.models import Binding, Pipeline, Step
 from pipelines.validation import pipeline_errors, step_errors
@@ -16,7 +21,7 @@ class PipelineForm(forms.ModelForm):
     """A pipeline's own fields."""
 
     node_labels = MapField(
-        separator="=", rows=2, label=_("bound by labels"),
+        separator="=", rows=2, label=_("Bound by labels"),
         help_text=_("One a line: name=value. Every worker that has all of them holds the pipeline."),
     )  # fmt: skip
 
@@ -52,9 +57,9 @@ class StepForm(forms.ModelForm):
 
     position = forms.IntegerField(required=False, widget=forms.HiddenInput)
     beside = forms.BooleanField(
-        required=False, label=_("beside"), help_text=_("Runs side by side with the step above it.")
+        required=False, label=_("Beside"), help_text=_("Runs side by side with the step above it.")
     )
-    environment = MapField(separator="=", rows=1, label=_("environment"), help_text=_("One a line: NAME=value"))
+    environment = MapField(separator="=", rows=1, label=_("Environment"), help_text=_("One a line: NAME=value"))
 
     class Meta:
         model = Step
@@ -62,6 +67,13 @@ class StepForm(forms.ModelForm):
             "task", "beside", "dependence", "timeout", "retries", "interval", "environment", "directory", "user",
             "position",
         ]  # fmt: skip
+        widgets = {
+            "timeout": UnfoldAdminDecimalFieldWidget(attrs={"style": "width: 4.5rem"}),
+            "retries": UnfoldAdminIntegerFieldWidget(attrs={"style": "width: 4rem"}),
+            "interval": UnfoldAdminDecimalFieldWidget(attrs={"style": "width: 4.5rem"}),
+            "directory": UnfoldAdminTextInputWidget(attrs={"style": "width: 5.5rem"}),
+            "user": UnfoldAdminTextInputWidget(attrs={"style": "width: 4.5rem"}),
+        }
         error_messages = {"task": {"required": _("Choose a task for this step.")}}
 
     place: int | None = None

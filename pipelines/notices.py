@@ -1,6 +1,7 @@
 """Tells who saves in the admin that a change has not reached the workers yet."""
 
 from collections.abc import Callable
+from uuid import UUID
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -8,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from pipelines import outbox, publishing
 from pipelines.models import Pipeline
+from workers.models import Node
 
 
 class PublicationNotices:
@@ -25,9 +27,17 @@ class PublicationNotices:
         return response
 
 
-def _notice(late: set) -> str:
+def _notice(late: set[UUID]) -> str:
     names = list(Pipeline.objects.filter(pk__in=late).values_list("name", flat=True)[:5])
-    error = outbox.unpublished(late).exclude(error="").values_list("error", flat=True).first()
-    why = error or _("some nodes have not enrolled yet, or there is more to publish than one request may wait for")
     text = _("Saved, not yet published: %(names)s (%(why)s). It is tried again until it succeeds.")
-    return text % {"names": ", ".join(names) or _("a removal"), "why": why}
+    return text % {"names": ", ".join(names) or _("a removal"), "why": _why(late)}
+
+
+def _why(late: set[UUID]) -> str:
+    rows = outbox.unpublished(late)
+    if error := rows.exclude(error="").values_list("error", flat=True).first():
+        return error
+    waiting = Node.objects.filter(pk__in=rows.values("node"), public_key=None).values_list("name", flat=True)[:5]
+    if waiting:
+        return _("not enrolled yet: %(nodes)s") % {"nodes": ", ".join(waiting)}
+    return _("there is more to publish than one request waits for")

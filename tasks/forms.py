@@ -23,10 +23,10 @@ class TaskForm(forms.ModelForm):
     """A task; the API's rules."""
 
     method = forms.ChoiceField(
-        choices=[(name, name) for name in METHODS], label=_("method"), widget=UnfoldAdminSelectWidget, initial="GET"
+        choices=[(name, name) for name in METHODS], label=_("Method"), widget=UnfoldAdminSelectWidget, initial="GET"
     )
-    headers = MapField(separator=":", label=_("headers"), help_text=_("One a line: Name: value"))
-    recipients = ListField(label=_("recipients"), help_text=_("One address a line."))
+    headers = MapField(separator=":", label=_("Headers"), help_text=_("One a line: Name: value"))
+    recipients = ListField(label=_("Recipients"), help_text=_("One address a line."))
 
     class Meta:
         model = Task
@@ -54,7 +54,7 @@ class SecretForm(forms.ModelForm):
     """A secret; its value goes in and is never shown."""
 
     value = forms.CharField(
-        label=_("value"),
+        label=_("Value"),
         strip=False,
         widget=UnfoldAdminPasswordToggleWidget(attrs={"autocomplete": "new-password"}),
         help_text=_("Encrypted in the database, sealed for each node that needs it, and never shown again."),
