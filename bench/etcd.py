@@ -10,7 +10,7 @@ import asyncio
 import json
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
 from statistics import median
@@ -51,9 +51,12 @@ class Bare:
 
     async def put(self, key: str) -> int:
         reply = await self._transact(requests.transaction([], [Put(key, VALUE)], []), timeout=5)
-        return reply.header.revision
+        return int(reply.header.revision)
 
-    async def events(self, prefix: str, start: int) -> AsyncIterator[int]:
+    async def close(self) -> None:
+        await self.channel.close()
+
+    async def events(self, prefix: str, start: int) -> AsyncGenerator[int, None]:
         """The revision of the newest event, for each message."""
         call = self._watch()
         await call.write(WatchState(prefix, start).request())
@@ -72,7 +75,10 @@ class Ours:
     async def put(self, key: str) -> int:
         return (await self.client.transact([], [Put(key, VALUE)])).revision
 
-    async def events(self, prefix: str, start: int) -> AsyncIterator[int]:
+    async def close(self) -> None:
+        await self.client.close()
+
+    async def events(self, prefix: str, start: int) -> AsyncGenerator[int, None]:
         async with aclosing(self.client.watch(prefix, start)) as watch:
             async for batch in watch:
                 yield batch.revision
@@ -103,7 +109,7 @@ async def watch_latency(side: Side, count: int) -> float:
     """Milliseconds from the start of a write until its event is here."""
     times = []
     start = await side.put("/watched/a") + 1
-    async with aclosing(side.events("/watched/", start)) as events:  # type: ignore[type-var]
+    async with aclosing(side.events("/watched/", start)) as events:
         await anext(events)
         for _ in range(count):
             begin = perf_counter()
@@ -116,7 +122,7 @@ async def watch_latency(side: Side, count: int) -> float:
 async def catch_up(side: Side, start: int, last: int) -> float:
     """Milliseconds for an event of a backlog."""
     begin = perf_counter()
-    async with aclosing(side.events("/put/", start)) as events:  # type: ignore[type-var]
+    async with aclosing(side.events("/put/", start)) as events:
         async for revision in events:
             if revision >= last:
                 return (perf_counter() - begin) / (last - start + 1) * 1000
@@ -142,8 +148,8 @@ async def bench(server: EtcdServer, count: int) -> None:
     await compare("writes, fifty at a time", lambda side: concurrent_puts(side, 5 * count), sides, a_second=True)
     last = await sides[0].put("/put/end")
     await compare("events of a backlog", lambda side: catch_up(side, start, last), sides, a_second=True)
-    await sides[0].client.close()
-    await sides[1].channel.close()
+    for side in sides:
+        await side.close()
 
 
 def main() -> None:

@@ -95,7 +95,7 @@ class EtcdServer:
         assert self.process.poll() is None, f"{self.name} has ended, see {self.directory / 'log'}"
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/health", timeout=1) as reply:
-                return json.load(reply)["health"] == "true"
+                return bool(json.load(reply)["health"] == "true")
         except OSError:
             return False
 
@@ -130,7 +130,8 @@ class EtcdServer:
         if token:
             request.add_header("Authorization", token)
         with urllib.request.urlopen(request, timeout=10) as reply:
-            return json.load(reply)
+            answer: dict[str, Any] = json.load(reply)
+            return answer
 
     def _arguments(self) -> list[str]:
         return [

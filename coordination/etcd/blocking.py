@@ -1,143 +1,18 @@
 """The blocking port, for Django: safe to use from several threads and after a fork."""
 
 import os
-import queue
-import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
-
-import grpc
 
 from coordination.errors import CoordinationError, LeaseLost
 from coordination.etcd import etcd_pb2 as pb
 from coordination.etcd import requests
-from coordination.etcd.calls import (
-    GRANT,
-    RANGE,
-    READ_TRANSACT,
-    REVOKE,
-    STATUS,
-    TRANSACT,
-    Connect,
-    Method,
-    Pause,
-    Send,
-    SignIn,
-    Step,
-    authenticate,
-    exchange,
-)
-from coordination.etcd.channel import OPTIONS, Session, credentials
-from coordination.etcd.errors import Failure, closed, is_answer
-from coordination.gateway import (
-    CALL_TIMEOUT,
-    Compare,
-    EtcdSettings,
-    KeyValue,
-    Lease,
-    Operation,
-    Outcome,
-    Snapshot,
-)
-
-
-class BlockingConnection:
-    """One channel for each endpoint, made when it is first needed, on ``grpc``'s own threads."""
-
-    def __init__(self, session: Session) -> None:
-        self.session = session
-        self._credentials = credentials(session.settings)
-        self._channels: dict[int, grpc.Channel] = {}
-        self._lock = threading.Lock()
-        self._signing_in = threading.Lock()
-        self._closed = False
-
-    def run(self, plan: Generator[Step, Any, Any]) -> Any:
-        """Perform the plan's steps until it returns."""
-        try:
-            step = next(plan)
-            while True:
-                try:
-                    result = self._perform(step)
-                except Failure as failure:
-                    step = plan.throw(failure)
-                else:
-                    step = plan.send(result)
-        except StopIteration as stop:
-            return stop.value
-
-    def close(self) -> None:
-        """Close every channel; calls under way fail with Unavailable."""
-        with self._lock:
-            self._closed = True
-            channels = tuple(self._channels.values())
-            self._channels.clear()
-        for channel in channels:
-            channel.close()
-
-    def _perform(self, step: Step) -> Any:
-        match step:
-            case Connect():
-                return self._connect(step)
-            case SignIn():
-                return self._sign_in(step)
-            case Send():
-                return self._send(step)
-            case Pause(seconds):
-                return time.sleep(seconds)
-
-    def _connect(self, step: Connect) -> int | None:
-        """The first endpoint whose server answers: a connected channel alone may be that of a stopped process."""
-        ended: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
-        greetings = []
-        for endpoint in step.endpoints:
-            method = self._method(endpoint, STATUS)
-            greeting = method.future(pb.StatusRequest(), timeout=step.seconds, wait_for_ready=True)
-            greeting.add_done_callback(lambda call, endpoint=endpoint: ended.put((endpoint, call)))
-            greetings.append(greeting)
-        try:
-            for _ in greetings:
-                endpoint, call = ended.get()
-                if is_answer(call.code()):
-                    return endpoint
-            return None
-        finally:
-            for greeting in greetings:
-                greeting.cancel()
-
-    def _sign_in(self, step: SignIn) -> None:
-        with self._signing_in:
-            if self.session.token == step.stale:
-                self.session.token = self.run(authenticate(self.session, step.seconds))
-
-    def _send(self, step: Send) -> Any:
-        method = self._method(step.endpoint, step.method)
-        metadata = (("token", step.token),) if step.token else ()
-        try:
-            return method(step.request, timeout=step.seconds, metadata=metadata)
-        except grpc.RpcError as error:
-            raise Failure(error.code(), error.details() or "") from None
-        except ValueError:
-            raise closed() from None
-
-    def _method(self, endpoint: int, method: Method) -> grpc.UnaryUnaryMultiCallable:
-        return self._channel(endpoint).unary_unary(
-            method.path, request_serializer=_serialize, response_deserializer=method.reply.FromString
-        )
-
-    def _channel(self, endpoint: int) -> grpc.Channel:
-        with self._lock:
-            if self._closed:
-                raise closed()
-            if endpoint not in self._channels:
-                target = self.session.ring.endpoints[endpoint]
-                if self._credentials is None:
-                    self._channels[endpoint] = grpc.insecure_channel(target, options=OPTIONS)
-                else:
-                    self._channels[endpoint] = grpc.secure_channel(target, self._credentials, options=OPTIONS)
-            return self._channels[endpoint]
+from coordination.etcd.blocking_connection import BlockingConnection
+from coordination.etcd.calls import GRANT, RANGE, READ_TRANSACT, REVOKE, TRANSACT, Method, exchange
+from coordination.etcd.channel import Session
+from coordination.gateway import CALL_TIMEOUT, Compare, EtcdSettings, KeyValue, Lease, Operation, Outcome, Snapshot
 
 
 class SyncEtcd:
@@ -210,8 +85,3 @@ class SyncEtcd:
         if pid not in self._connections:
             self._connections.setdefault(pid, BlockingConnection(Session(self._settings, self._clock)))
         return self._connections[pid]
-
-
-def _serialize(message: Any) -> bytes:
-    data: bytes = message.SerializeToString()
-    return data

@@ -139,6 +139,17 @@ def authenticate(session: Session, timeout: float) -> Generator[Step, Any, str]:
         return token
 
 
+def metadata(token: str) -> tuple[tuple[str, str], ...]:
+    """What goes with a request of a signed-in user."""
+    return (("token", token),) if token else ()
+
+
+def serialize(message: Any) -> bytes:
+    """Any message as bytes."""
+    data: bytes = message.SerializeToString()
+    return data
+
+
 def share(session: Session, left: float) -> float:
     """Seconds for one attempt of something that can be repeated: it leaves time for the other endpoints."""
     return left / len(session.ring.candidates())

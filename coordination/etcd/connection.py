@@ -7,9 +7,21 @@ from typing import Any
 from grpc import aio
 
 from coordination.etcd import etcd_pb2 as pb
-from coordination.etcd.calls import STATUS, WATCH, Connect, Method, Pause, Send, SignIn, Step, authenticate
+from coordination.etcd.calls import (
+    STATUS,
+    WATCH,
+    Connect,
+    Method,
+    Pause,
+    Send,
+    SignIn,
+    Step,
+    authenticate,
+    metadata,
+    serialize,
+)
 from coordination.etcd.channel import OPTIONS, Session, credentials
-from coordination.etcd.errors import Failure, closed, is_answer
+from coordination.etcd.errors import Failure, closed, is_answer, sign_in_timed_out
 
 
 class AsyncConnection:
@@ -43,13 +55,21 @@ class AsyncConnection:
             request_serializer=pb.WatchRequest.SerializeToString,
             response_deserializer=WATCH.reply.FromString,
         )
-        return method(metadata=(("hasleader", "true"), *_metadata(token)))
+        return method(metadata=(("hasleader", "true"), *metadata(token)))
 
     async def sign_in(self, stale: str, timeout: float) -> None:
         """Get a new token, unless another call did since it was ``stale``."""
-        async with self._signing_in:
+        deadline = self.session.clock() + timeout
+        try:
+            async with asyncio.timeout(timeout):
+                await self._signing_in.acquire()
+        except TimeoutError:
+            raise sign_in_timed_out(str(self.session.ring)) from None
+        try:
             if self.session.token == stale:
-                self.session.token = await self.run(authenticate(self.session, timeout))
+                self.session.token = await self.run(authenticate(self.session, self.session.left(deadline)))
+        finally:
+            self._signing_in.release()
 
     async def close(self) -> None:
         """Close every channel; calls under way fail with Unavailable."""
@@ -99,7 +119,7 @@ class AsyncConnection:
     async def _send(self, step: Send) -> Any:
         method = self._method(step.endpoint, step.method)
         try:
-            return await method(step.request, timeout=step.seconds, metadata=_metadata(step.token))
+            return await method(step.request, timeout=step.seconds, metadata=metadata(step.token))
         except aio.AioRpcError as error:
             raise failure(error) from None
         except asyncio.CancelledError:
@@ -108,7 +128,7 @@ class AsyncConnection:
 
     def _method(self, endpoint: int, method: Method) -> aio.UnaryUnaryMultiCallable:
         return self._channel(endpoint).unary_unary(
-            method.path, request_serializer=_serialize, response_deserializer=method.reply.FromString
+            method.path, request_serializer=serialize, response_deserializer=method.reply.FromString
         )
 
     def _channel(self, endpoint: int) -> aio.Channel:
@@ -134,12 +154,3 @@ def raise_if_cancelled() -> None:
     task = asyncio.current_task()
     if task is None or task.cancelling():
         raise
-
-
-def _metadata(token: str) -> tuple[tuple[str, str], ...]:
-    return (("token", token),) if token else ()
-
-
-def _serialize(message: Any) -> bytes:
-    data: bytes = message.SerializeToString()
-    return data

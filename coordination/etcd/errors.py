@@ -95,6 +95,11 @@ def unreachable(where: str, failure: Failure) -> Unavailable:
     )
 
 
+def sign_in_timed_out(where: str) -> DeadlineExceeded:
+    """Another call of the same client was signing in for all of this call's time."""
+    return DeadlineExceeded(f"etcd at {where}: no answer to the sign-in: check that etcd runs and has a leader")
+
+
 def closed() -> Unavailable:
     """The client was used after ``close``."""
     return Unavailable("this etcd client was closed: make a new one")

@@ -41,6 +41,36 @@ def mute() -> Iterator[str]:
         yield f"127.0.0.1:{listener.getsockname()[1]}"
 
 
+@pytest.fixture
+async def silent() -> AsyncIterator[str]:
+    """A server with a connection that is well, which confirms every watch and says nothing more, and never answers to
+    a sign-in."""
+
+    async def status(request: bytes, context: Any) -> bytes:
+        return b""
+
+    async def watch(requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
+        yield pb.WatchResponse(created=True).SerializeToString()
+        async for _ in requests:
+            pass
+
+    async def authenticate(request: bytes, context: Any) -> bytes:
+        await asyncio.Event().wait()
+        return b""
+
+    server = grpc.aio.server()
+    handlers = {"Authenticate": grpc.unary_unary_rpc_method_handler(authenticate)}
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("etcdserverpb.Auth", handlers)])
+    handlers = {"Status": grpc.unary_unary_rpc_method_handler(status)}
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("etcdserverpb.Maintenance", handlers)])
+    handlers = {"Watch": grpc.stream_stream_rpc_method_handler(watch)}
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("etcdserverpb.Watch", handlers)])
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    yield f"127.0.0.1:{port}"
+    await server.stop(None)
+
+
 @pytest.fixture(params=[AsyncEtcd, SyncEtcd])
 async def connect(request: pytest.FixtureRequest) -> AsyncIterator[Callable[[str], Any]]:
     """Makes clients of each kind."""
@@ -80,6 +110,17 @@ async def test_a_listener_never_answers_to_the_sign_in(connect: Callable[..., An
     await check(connect(mute, user="u", password="p"), mute, "cannot connect: check that etcd runs")
 
 
+async def test_who_waits_for_anothers_sign_in_keeps_to_the_deadline(connect: Callable[..., Any], silent: str) -> None:
+    """Only one call signs in at a time; when it gets no answer, the others do not queue up behind it."""
+    client = connect(silent, user="u", password="p")
+    patient = asyncio.create_task(client.get("a", timeout=60))
+    await asyncio.gather(*(check(client, silent, "no answer") for _ in range(3)))
+    assert not patient.done()
+    await client.close()
+    with pytest.raises(Unavailable):
+        await patient
+
+
 async def test_a_stopped_server_is_noticed(connect: Callable[[str], Any], own_etcd: EtcdServer) -> None:
     client = connect(own_etcd.endpoint)
     await put(client, "a")
@@ -91,29 +132,6 @@ async def test_a_stopped_server_is_noticed(connect: Callable[[str], Any], own_et
     own_etcd.resume()
     item = await client.get("a")
     assert item is not None
-
-
-@pytest.fixture
-async def silent() -> AsyncIterator[str]:
-    """A server that confirms every watch and says nothing more, with a connection that is well."""
-
-    async def status(request: bytes, context: Any) -> bytes:
-        return b""
-
-    async def watch(requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
-        yield pb.WatchResponse(created=True).SerializeToString()
-        async for _ in requests:
-            pass
-
-    server = grpc.aio.server()
-    handlers = {"Status": grpc.unary_unary_rpc_method_handler(status)}
-    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("etcdserverpb.Maintenance", handlers)])
-    handlers = {"Watch": grpc.stream_stream_rpc_method_handler(watch)}
-    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("etcdserverpb.Watch", handlers)])
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    yield f"127.0.0.1:{port}"
-    await server.stop(None)
 
 
 async def test_watches_notice_that_nobody_is_there(mute: str, silent: str, own_etcd: EtcdServer) -> None:

@@ -38,6 +38,7 @@ def test_a_client_works_on_both_sides_of_a_fork(etcd: EtcdServer) -> None:
         if pid == 0:
             status = 1
             with suppress(BaseException):
+                assert client.endpoint is None, "the child uses the parent's connection"
                 outcome = client.transact([Compare.holds("/fork", b"parent")], [Put(f"/fork/{number}", b"")])
                 status = 0 if outcome.succeeded else 2
             os._exit(status)
