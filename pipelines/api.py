@@ -1,11 +1,10 @@
 """The API of pipelines, of runs by hand, and of the global pause."""
 
-from datetime import datetime
 from typing import Any
 
 from django.db.models import QuerySet
 from django.urls import path
-from django.utils.timezone import now
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.exceptions import APIException
@@ -19,8 +18,16 @@ from coordination.errors import CoordinationError
 from logs.models import Run
 from pipelines import commands, publishing
 from pipelines.models import Control, Pipeline
-from pipelines.schedules import PREVIEW, words
-from pipelines.serializers import ControlSerializer, PipelineSerializer, RunRequest
+from pipelines.schedules import words
+from pipelines.serializers import (
+    ControlSerializer,
+    PipelineSerializer,
+    PreviewQuery,
+    PreviewSerializer,
+    RunRequest,
+    RunsSerializer,
+    iso,
+)
 from tasks.api import Conflicting, DefinitionViewSet, one_write
 from workers.engine.schedule import Schedule, ScheduleError, next_fires
 
@@ -47,6 +54,7 @@ class PipelineViewSet(DefinitionViewSet):
     def get_queryset(self) -> QuerySet[Pipeline]:
         return Pipeline.objects.prefetch_related("steps", "bindings").order_by("name")
 
+    @extend_schema(request=RunRequest, responses={202: RunsSerializer})
     @action(detail=True, methods=["post"], permission_classes=[MayChange], serializer_class=RunRequest)
     def run(self, request: Request, pk: str | None = None) -> Response:
         """Runs it once, now, on every bound node; 409 when it has no steps or no nodes."""
@@ -56,11 +64,13 @@ class PipelineViewSet(DefinitionViewSet):
         runs = _order(commands.send_run, pipeline, wish.validated_data.get("environment", {}), request.user)
         return Response({"runs": [str(run) for run in runs]}, status=status.HTTP_202_ACCEPTED)
 
+    @extend_schema(request=None, responses=PipelineSerializer)
     @action(detail=True, methods=["post"], permission_classes=[MayChange], serializer_class=serializers.Serializer)
     def pause(self, request: Request, pk: str | None = None) -> Response:
         """Its fires are skipped until it is resumed; what runs goes on."""
         return self._set_paused(True)
 
+    @extend_schema(request=None, responses=PipelineSerializer)
     @action(detail=True, methods=["post"], permission_classes=[MayChange], serializer_class=serializers.Serializer)
     def resume(self, request: Request, pk: str | None = None) -> Response:
         """It fires again from the next instant on."""
@@ -79,8 +89,8 @@ class KillView(APIView):
 
     queryset = Run.objects.all()
     permission_classes = [MayChange]
-    serializer_class = serializers.Serializer
 
+    @extend_schema(request=None, responses={202: None})
     def post(self, request: Request, run: Any) -> Response:
         """Answers 202: the run's end is reported by its node."""
         _order(commands.send_kill, get_object_or_404(Run, uuid=run), request.user)
@@ -108,24 +118,12 @@ class ControlView(APIView):
     patch = put
 
 
-class PreviewQuery(serializers.Serializer):
-    """The parameters of the preview."""
-
-    schedule = serializers.CharField()
-    timezone = serializers.CharField(default="UTC")
-    dst_gap = serializers.CharField(default="shift")
-    dst_repeat = serializers.CharField(default="first")
-    key = serializers.CharField(default="", allow_blank=True)
-    after = serializers.DateTimeField(default=now)
-    count = serializers.IntegerField(default=PREVIEW, min_value=1, max_value=1000)
-
-
 class PreviewView(APIView):
     """``GET /api/v1/schedules/preview/``: what a schedule means, before it is saved."""
 
     permission_classes = [IsAuthenticated]
-    serializer_class = PreviewQuery
 
+    @extend_schema(parameters=[PreviewQuery], responses=PreviewSerializer)
     def get(self, request: Request) -> Response:
         """The next fires (UTC) after an instant, and the schedule in words."""
         query = PreviewQuery(data=request.query_params)
@@ -138,7 +136,7 @@ class PreviewView(APIView):
             named = error.field if error.field in values else "schedule"
             raise serializers.ValidationError({named: [str(error)]}) from None
         text = words(query.initial_data["schedule"])
-        return Response({"fires": [_iso(instant) for instant in fires], "words": text})
+        return Response({"fires": [iso(instant) for instant in fires], "words": text})
 
 
 def _order(send: Any, *arguments: Any) -> Any:
@@ -148,10 +146,6 @@ def _order(send: Any, *arguments: Any) -> Any:
         raise Conflicting(str(conflict)) from None
     except CoordinationError as error:
         raise EtcdDown(f"etcd: {error}") from None
-
-
-def _iso(instant: datetime) -> str:
-    return instant.isoformat().replace("+00:00", "Z")
 
 
 routes = [("pipelines", PipelineViewSet, "pipeline")]

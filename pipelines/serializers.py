@@ -1,14 +1,16 @@
 """How pipelines look in the API: steps nested and written as a whole, nodes as a list of ids."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from pipelines.models import Binding, Control, Pipeline, Step
-from pipelines.schedules import upcoming
+from pipelines.schedules import PREVIEW, upcoming
 from pipelines.validation import LIMITS, MAX_STEPS, enabling_errors, environment_error, pipeline_errors, step_errors
 from tasks.api import TextMapField
 from tasks.models import Task
@@ -34,6 +36,7 @@ class StepSerializer(serializers.ModelSerializer):
         return attrs
 
 
+@extend_schema_field(serializers.ListField(child=serializers.UUIDField()))
 class NodesField(serializers.Field):
     """Ids of the workers that the pipeline is bound to by name."""
 
@@ -76,7 +79,7 @@ class PipelineSerializer(serializers.ModelSerializer):
         return pipeline.is_published()
 
     def get_next_fires(self, pipeline: Pipeline) -> list[str]:
-        return [instant.isoformat().replace("+00:00", "Z") for instant in upcoming(pipeline, now())]
+        return [iso(instant) for instant in upcoming(pipeline, now())]
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """The rules on the pipeline as it will stand, steps included."""
@@ -127,6 +130,12 @@ class RunRequest(serializers.Serializer):
         return value
 
 
+class RunsSerializer(serializers.Serializer):
+    """The runs that were ordered."""
+
+    runs = serializers.ListField(child=serializers.UUIDField())
+
+
 class ControlSerializer(serializers.ModelSerializer):
     """The global pause switch."""
 
@@ -139,6 +148,30 @@ class ControlSerializer(serializers.ModelSerializer):
 
     def get_published(self, control: Control) -> bool:
         return control.published >= control.generation
+
+
+class PreviewQuery(serializers.Serializer):
+    """The parameters of the preview."""
+
+    schedule = serializers.CharField()
+    timezone = serializers.CharField(default="UTC")
+    dst_gap = serializers.CharField(default="shift")
+    dst_repeat = serializers.CharField(default="first")
+    key = serializers.CharField(default="", allow_blank=True)
+    after = serializers.DateTimeField(default=now)
+    count = serializers.IntegerField(default=PREVIEW, min_value=1, max_value=1000)
+
+
+class PreviewSerializer(serializers.Serializer):
+    """What a schedule means."""
+
+    fires = serializers.ListField(child=serializers.DateTimeField())
+    words = serializers.CharField()
+
+
+def iso(instant: datetime) -> str:
+    """ISO 8601 in UTC, as the API writes instants."""
+    return instant.isoformat().replace("+00:00", "Z")
 
 
 def _numbered(steps: list[dict[str, Any]], pipeline: Pipeline | None = None) -> list[Step]:

@@ -435,3 +435,35 @@ def test_without_permission_nothing_is_done(console):
     nobody("POST", f"runs/{uuid4()}/kill/", {}, 403)
     nobody("PUT", "control/", {"paused": True}, 403)
     assert Task.objects.count() == 1
+
+
+def test_it_can_be_browsed(refusing):
+    pipeline = makers.pipeline(tasks=[makers.task()], nodes=[makers.node()])
+    secret = makers.secret("A", "b")
+    for path in ("tasks/", "pipelines/", f"pipelines/{pipeline.pk}/", f"secrets/{secret.pk}/", "control/",
+                 "schedules/preview/?schedule=@daily"):  # fmt: skip
+        page = refusing.client.get(f"/api/v1/{path}", headers={"accept": "text/html"})
+        assert page.status_code == 200, path
+        assert b"<html" in page.content
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "text/plain",
+        "application/json; charset=utf-16",
+        "application/json; charset=nonsense",
+    ],
+)
+def test_bodies_of_other_kinds_are_no_500(refusing, kind):
+    for body in (b"", b"steps=1&headers=2", b"\xff\xfe", b"[" * 100_000):
+        for path in ("tasks/", "pipelines/", "secrets/"):
+            reply = refusing.client.generic("POST", f"/api/v1/{path}", data=body, content_type=kind)
+            assert reply.status_code in (400, 415), (path, body[:20], reply.content)
+
+
+def test_a_body_nested_too_deep_is_a_400(refusing):
+    refusing("POST", "tasks/", "[" * 100_000, 400)
+    refusing("POST", "tasks/", '{"a":' * 100_000, 400)
