@@ -26,6 +26,7 @@ class History:
     """What the simulation saw of the record: the generations that took effect, and where knowledge was lost whole."""
 
     adopted: set[int] = field(default_factory=set)
+    ever_adopted: set[int] = field(default_factory=set)
     blank: list[tuple[datetime, datetime]] = field(default_factory=list)
     """Epochs that began without any memory: when, and the instants up to when they do not know of."""
 

@@ -121,9 +121,11 @@ def _note_adoption(history: History, console: Console, record: FireRecord) -> No
     if record.inherited is not None:
         # What nobody remembers who was there after the wipe never took effect.
         known = record.timing.generation if record.timing else record.generation
-        history.adopted = {generation for generation in history.adopted if generation <= known}
+        history.adopted = {generation for generation in history.ever_adopted if generation <= known}
+        return
     if record.timing is not None:
         history.adopted.add(record.timing.generation)
     else:
         closed = [version for version in console.versions if not version.schedule and version.at <= record.mark]
         history.adopted.update(version.generation for version in closed[-1:])
+    history.ever_adopted = set(history.adopted)

@@ -62,7 +62,7 @@ BACKOFF = 1.0
 """Seconds before the next try after a transaction was refused although the record had not changed."""
 
 EPOCH_POLL = 2.0
-"""Seconds between two looks for an epoch while there is none."""
+"""Seconds between two looks for an epoch while there is none, or none that the record fits."""
 
 TRIM_AT = 50
 """So many ingested decisions in a record are trimmed for their own sake; fewer go along with the next transition."""
@@ -155,7 +155,7 @@ class SharedPlan:
     def ended(self, run: str, state: RunState, reason: str) -> None:
         """A run that was started has ended, and its ending is in the journal."""
         for job in self._jobs.values():
-            if job.state == "running" and self._run_id(job.claim) == run:
+            if job.state in ("running", "lost") and self._run_id(job.claim) == run:
                 job.state, job.ending = "ended", (state, reason)
         self._forget_ended()
 
@@ -181,12 +181,12 @@ class SharedPlan:
     def _launch(self, now: Now, waits: list[datetime]) -> None:
         if now.boot < self._resting_until:
             return
-        if self._seen is None or self._standing.epoch is None:
+        if self._seen is None or self._standing.epoch is None or self._is_rolled_back():
             self._fly(_Flight(fires.read(self._keys, self._pipeline)))
             self._resting_until = now.boot + EPOCH_POLL
             return
         right, epoch = self._standing.right, self._standing.epoch
-        if right is None or not self._standing.has_right(now) or self._is_rolled_back():
+        if right is None or not self._standing.has_right(now):
             return
         step = self._step(now, waits)
         if step is None:
@@ -255,7 +255,8 @@ class SharedPlan:
         before = self._seen
         self._look_at(fires.seen(items.get(self._keys.fires(self._pipeline))), now)
         if flight.after is None:
-            self._resting_until = float("-inf") if self._standing.epoch else self._resting_until
+            can_go_on = self._standing.epoch is not None and not self._is_rolled_back()
+            self._resting_until = float("-inf") if can_go_on else self._resting_until
         elif before is not None and self._seen is not None and before.mod_revision == self._seen.mod_revision:
             self._refused_unchanged(flight, items, now)
 
@@ -290,6 +291,7 @@ class SharedPlan:
         entry = record.run(job.claim.nonce)
         if entry is None:
             if job.state == "running" and not record.inherited:
+                job.state = "lost"
                 self._actions.append(Kill(self._run_id(job.claim), "another node has taken this run over"))
             elif job.state == "granted" and not record.inherited:
                 del self._jobs[job.claim.nonce]

@@ -39,13 +39,14 @@ class Phase:
 
 @dataclass(slots=True)
 class Job:
-    """A claim of this process. ``granted``: claimed, not started yet. ``fence`` is the claim's revision."""
+    """A claim of this process. ``granted``: claimed, not started yet; ``lost``: taken over by another node, killed.
+    ``fence`` is the claim's revision, or, when that is not known, one above the record's before it: a fence, too."""
 
     claim: Claim
     document: PipelineDocument
     trigger: Trigger
     fence: int = 0
-    state: Literal["claiming", "granted", "running", "ended"] = "claiming"
+    state: Literal["claiming", "granted", "running", "lost", "ended"] = "claiming"
     ending: tuple[RunState, str] = ("failed", "")
 
 
