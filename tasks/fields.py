@@ -19,7 +19,7 @@ class LinesWidget(UnfoldAdminTextareaWidget):
 class MapField(forms.Field):
     """``NAME=value`` lines (or ``Name: value`` with another separator) as a map.
 
-    A JSON object is taken as well, and shown where a value has lines of its own.
+    A JSON object is taken as well, and shown where lines would not say the same.
     """
 
     def __init__(self, *, separator: str, rows: int = 3, **kwargs: Any) -> None:
@@ -30,10 +30,9 @@ class MapField(forms.Field):
         """Lines for the text area."""
         if not isinstance(value, dict):
             return value
-        if any(not isinstance(text, str) or "\n" in text for text in value.values()):
-            return json.dumps(value, ensure_ascii=False, indent=1)
         glue = self.separator if self.separator == "=" else f"{self.separator} "
-        return "\n".join(f"{name}{glue}{text}" for name, text in value.items())
+        lines = "\n".join(f"{name}{glue}{text}" for name, text in value.items())
+        return lines if self._means(lines, value) else json.dumps(value, ensure_ascii=False, indent=1)
 
     def to_python(self, value: Any) -> dict[str, Any]:
         """Raises ValidationError, which names the line."""
@@ -58,6 +57,13 @@ class MapField(forms.Field):
             return (initial or {}) != self.to_python(data)
         except ValidationError:
             return True
+
+    def _means(self, lines: str, value: dict[str, Any]) -> bool:
+        """Whether the lines come back as the map. (A browser turns a carriage return into a line break.)"""
+        try:
+            return "\r" not in lines and self.to_python(lines) == value
+        except ValidationError:
+            return False
 
     def _from_json(self, text: str) -> dict[str, Any]:
         try:
