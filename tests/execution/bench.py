@@ -1,6 +1,7 @@
 """Documents made short, and a place to run them on."""
 
 import asyncio
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +17,9 @@ from workers.engine.hands import Hands
 from workers.engine.processes import run_tree, snapshot
 
 SCHEDULED = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
+
+OWN = f"test-run-{os.getpid()}-"
+"""What the runs of this process are called: other tests may be going on, on the same machine."""
 
 _numbers = count()
 
@@ -113,7 +117,7 @@ class Bench:
 
     def prepare(self, document: PipelineDocument, secrets: dict[str, str] | None = None, **more: Any) -> Done:
         """An execution that has not begun. ``more`` goes to the RunSpec; ``cap`` is the output cap in bytes."""
-        run = f"test-run-{next(_numbers)}"
+        run = f"{OWN}{next(_numbers)}"
         cap = {"output_cap": more.pop("cap")} if "cap" in more else {}
         spec = RunSpec(run=run, trigger="manual", scheduled_at=SCHEDULED, node_name="alpha", **more)
         journal = Journal()

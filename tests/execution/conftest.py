@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.execution.bench import Bench
+from tests.execution.bench import OWN, Bench
 from workers.engine.clock import SystemClock
 from workers.engine.guard import Guard
 from workers.engine.hands import Hands
@@ -24,7 +24,7 @@ def anyio_backend() -> str:
 def _nothing_left() -> Iterator[None]:
     """No process of any run outlives its test."""
     yield
-    left = [process.pid for process in snapshot() if process.run.startswith("test-run-")]
+    left = [process.pid for process in snapshot() if process.run.startswith(OWN)]
     assert left == []
 
 

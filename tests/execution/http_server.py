@@ -25,6 +25,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.asked: list[Asked] = []
         self.closing = threading.Event()
+        self.go_on = threading.Event()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Clients that go away are part of the tests."""
@@ -77,9 +78,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _split(self, rest: str) -> None:
         self.send_response(200)
         self.end_headers()
-        for piece in (b"x" * 70_000 + b"nee", b"dle" + b"y" * 70_000):
-            self.wfile.write(piece)
-            self.wfile.flush()
+        self.wfile.write(b"first a nee")
+        self.server.go_on.wait()
+        self.wfile.write(b"dle at last")
 
     def log_message(self, format: str, *args: object) -> None:
         """Quiet."""
@@ -87,10 +88,11 @@ class _Handler(BaseHTTPRequestHandler):
 
 @dataclass(frozen=True)
 class HttpServer:
-    """A running one."""
+    """A running one. ``go_on`` lets the answer to /split come to its second half."""
 
     url: str
     asked: list[Asked]
+    go_on: threading.Event
 
 
 @contextmanager
@@ -103,9 +105,10 @@ def serving(context: ssl.SSLContext | None = None) -> Iterator[HttpServer]:
     thread.start()
     scheme = "https" if context else "http"
     try:
-        yield HttpServer(f"{scheme}://127.0.0.1:{server.server_port}", server.asked)
+        yield HttpServer(f"{scheme}://127.0.0.1:{server.server_port}", server.asked, server.go_on)
     finally:
         server.closing.set()
+        server.go_on.set()
         server.shutdown()
         thread.join()
         server.server_close()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from coordination.records import RunRecord, StepRecord
-from tests.clock import until
+from tests.clock import settle, until
 from tests.execution.bench import Bench, Done, pipeline, step, task
 
 pytestmark = pytest.mark.anyio
@@ -227,6 +227,18 @@ async def test_a_task_cancelled_from_outside_leaves_no_process(bench: Bench) -> 
     with pytest.raises(asyncio.CancelledError):
         await running
     assert done.alive() == []
+
+
+async def test_a_task_cancelled_from_outside_during_a_kill_is_cancelled(bench: Bench) -> None:
+    done = bench.prepare(pipeline("trap '' TERM; echo begun; while :; do sleep 0.1; done"))
+    running = asyncio.create_task(done.execution.run())
+    await done.says("begun")
+    done.execution.cancel("killed by ada")
+    await settle()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    await until(lambda: done.alive() == [])
 
 
 async def test_a_hundred_runs_at_once(bench: Bench) -> None:

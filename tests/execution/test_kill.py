@@ -9,7 +9,7 @@ import pytest
 
 from coordination.records import RunRecord
 from tests.clock import until
-from tests.execution.bench import Bench, Done, pipeline, step, task
+from tests.execution.bench import OWN, Bench, Done, pipeline, step, task
 from workers.engine.processes import kill_runs, snapshot
 
 pytestmark = pytest.mark.anyio
@@ -125,11 +125,11 @@ async def test_the_killed_state_is_not_written_while_something_lives(bench: Benc
 
 async def test_survivors_of_an_earlier_life(bench: Bench) -> None:
     leader = await asyncio.create_subprocess_shell(
-        "setsid sleep 600 & sleep 600", env={"ECTS_RUN_ID": "test-run-old", "PATH": os.environ["PATH"]}
+        "setsid sleep 600 & sleep 600", env={"ECTS_RUN_ID": OWN + "old", "PATH": os.environ["PATH"]}
     )
-    await until(lambda: len([one for one in snapshot() if one.run == "test-run-old"]) == 3)
-    assert await bench.hands.reaper.kill_run("test-run-old") == 3
-    assert await bench.hands.reaper.kill_run("test-run-old") == 0
+    await until(lambda: len([one for one in snapshot() if one.run == OWN + "old"]) == 3)
+    assert await bench.hands.reaper.kill_run(OWN + "old") == 3
+    assert await bench.hands.reaper.kill_run(OWN + "old") == 0
     await leader.wait()
 
 

@@ -154,6 +154,7 @@ def password_is(expected: bytes) -> Callable[..., AuthResult]:
     return check
 
 
+@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
 async def test_it_signs_in(bench: Bench, serve: Serve) -> None:
     options = {"authenticator": password_is(b"geheim"), "auth_required": True, "auth_require_tls": False}
     mailbox, port = serve(**options)

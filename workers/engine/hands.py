@@ -60,6 +60,6 @@ class Hands:
     async def close(self) -> None:
         """Frees what was opened. Every execution must have ended."""
         await self.flusher.close()
+        await self._shell.close()
         self.reaper.close()
-        self._shell.close()
         self._mail.close()

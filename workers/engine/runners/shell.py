@@ -57,8 +57,9 @@ class ShellRunner:
         finally:
             self._guard.release(job.run)
 
-    def close(self) -> None:
-        """Frees what was opened."""
+    async def close(self) -> None:
+        """Frees what was opened, after the last kill has come to its end."""
+        await asyncio.gather(*self._ending, return_exceptions=True)
         self._spawner.close()
         self._outputs_files.close()
 
