@@ -126,6 +126,11 @@ def test_asked_within_the_second_passage_a_fixed_time_schedule_looks_past_it():
     assert schedule.previous(datetime(2026, 10, 25, 1, 40, tzinfo=UTC)) == datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
 
 
+def test_asked_backwards_early_in_the_second_passage_both_finds_the_first():
+    schedule = Schedule.parse("45 2 * * *", timezone="Europe/Paris", dst_repeat="both")
+    assert schedule.previous(datetime(2026, 10, 25, 1, 10, tzinfo=UTC)) == datetime(2026, 10, 25, 0, 45, tzinfo=UTC)
+
+
 def test_the_three_hour_limit_of_cron_is_not_ours():
     """cron.c takes a jump of three hours or more for a correction of the clock, and so loses the day that Apia skipped.
 
