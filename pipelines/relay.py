@@ -32,7 +32,7 @@ T = TypeVar("T")
 STALE = 60.0
 """Seconds after which a rendering is too old to be written."""
 
-BATCH = 100
+BATCH = 64
 """Documents written in one transaction; etcd allows 128 operations."""
 
 BATCH_BYTES = 1_000_000
@@ -89,7 +89,8 @@ class Relay:
         """Brings rows up to date, batch by batch, until none is left, the time is over, or etcd fails."""
         report, seen = Report(), 0
         ready = _ready(rows)
-        while self.left() > 0 and (batch := list(ready.filter(pk__gt=seen).order_by("pk")[:BATCH])):
+        # No batch is begun that could not be ended in time: a write cut short would look like a failure of etcd.
+        while self.left() > self.budget / 3 and (batch := list(ready.filter(pk__gt=seen).order_by("pk")[:BATCH])):
             seen = batch[-1].pk
             try:
                 report.done += self._deliver(self._render(batch))
