@@ -73,10 +73,12 @@ async def test_no_job_survives_a_killed_worker() -> None:
         *(sys.executable, "-m", "tests.execution.worker_like", "20"), cwd=ROOT, stdout=asyncio.subprocess.PIPE
     )
     assert worker.stdout is not None
-    guard_pid, over, *runs = (await worker.stdout.readline()).decode().split()
-    assert len(living(*runs)) >= 40
-    os.kill(worker.pid, signal.SIGKILL)
-    await worker.wait()
+    try:
+        guard_pid, over, *runs = (await worker.stdout.readline()).decode().split()
+        assert len(living(*runs)) >= 40
+    finally:
+        worker.kill()
+        await worker.wait()
     await until(lambda: not living(*runs))
     await until(lambda: not exists(int(guard_pid)))
     # What a finished run has left on purpose is none of the guard's business.
