@@ -131,6 +131,13 @@ def test_asked_backwards_early_in_the_second_passage_both_finds_the_first():
     assert schedule.previous(datetime(2026, 10, 25, 1, 10, tzinfo=UTC)) == datetime(2026, 10, 25, 0, 45, tzinfo=UTC)
 
 
+def test_asked_just_before_the_gap_a_fixed_time_schedule_answers_its_end():
+    schedule = Schedule.parse("30 2 * * *", timezone="Europe/Paris")
+    change = datetime(2026, 3, 29, 1, tzinfo=UTC)
+    assert schedule.next(change - timedelta(seconds=1)) == change
+    assert schedule.next(change) == datetime(2026, 3, 30, 0, 30, tzinfo=UTC)
+
+
 def test_the_three_hour_limit_of_cron_is_not_ours():
     """cron.c takes a jump of three hours or more for a correction of the clock, and so loses the day that Apia skipped.
 
