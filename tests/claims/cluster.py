@@ -46,6 +46,10 @@ def order() -> list[str]:
     return ranking(PIPELINE, NAMES, dict.fromkeys(NAMES, Member()))
 
 
+LIMIT = 500
+"""The most transactions at one moment."""
+
+
 class Cluster:
     """The store, the time, and the workers by rank."""
 
@@ -157,9 +161,12 @@ class Worker:
         """Until there is nothing more to send; the actions since the beginning of this call."""
         begun = len(self.actions)
         self.poll()
-        while self.sent:
+        for _ in range(LIMIT):
+            if not self.sent:
+                break
             self.answer()
             self.poll()
+        assert not self.sent, "it sends without end"
         return self.actions[begun:]
 
     def at(self, second: float) -> list[Action]:

@@ -1,6 +1,7 @@
 """The rules of the claim protocol, one by one: each test fails without its rule."""
 
 import pytest
+from msgspec.structs import replace
 
 from coordination import fires, upkeep
 from coordination.fires import Claim, FireRecord, Seen
@@ -91,6 +92,7 @@ class TestRule1:
         assert not worker.answer().succeeded
         worker.poll()
         assert worker.starts == []
+        assert worker.sent == []
 
     def test_a_claim_from_another_epoch_is_refused(self, cluster: Cluster, worker: Worker) -> None:
         cluster.time = 110.0
@@ -346,6 +348,12 @@ class TestRule6:
         worker.settle()
         assert instants((cluster.record.mark,)) == [110.0]
         assert cluster.record.inherited
+
+    def test_a_better_memory_keeps_what_was_reattached_meanwhile(self, cluster: Cluster, worker: Worker) -> None:
+        worker.at(110.0)
+        known = cluster.record
+        begun = fires.reattach(fires.inherit(known, 2), known.runs[0].nonce, "new")
+        assert fires.inherit(replace(known, version=9), 2, begun).runs[0].session == "new"
 
     def test_a_record_that_went_back_stops_everything_and_is_reported(self, cluster: Cluster, worker: Worker) -> None:
         old = cluster.record

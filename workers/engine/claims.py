@@ -263,11 +263,12 @@ class SharedPlan:
     def _refused_unchanged(self, flight: _Flight, items: dict[str, KeyValue], now: Now) -> None:
         """Refused for the sake of a session: an orphan's that lives (its next probe is set), the one that a fire was to
         be skipped for (then its runs are orphans), or our own (then there is nothing to do but wait for a new one)."""
-        reads = flight.step.reads if flight.step else ()
-        absent = [key for key in reads if key not in items]
-        for key in absent:
+        orphans = [key for key in (flight.step.reads if flight.step else ()) if key not in items]
+        for key in orphans:
             self._probes.suspect(key)
-        if not absent and not (flight.step and flight.step.orphaned_by):
+        right = self._standing.right
+        own_lives = right is not None and self._keys.session(self._standing.node, right.session) in items
+        if not own_lives or not (orphans or (flight.step and flight.step.orphaned_by)):
             self._resting_until = now.boot + BACKOFF
 
     def _look_at(self, seen: Seen, now: Now) -> None:
