@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -10,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +36,20 @@ def wait_until(condition: Callable[[], Any], what: str, timeout: float = 10.0) -
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on at the moment."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    """Ports that nobody listens on at the moment.
+
+    Not of those that the kernel gives to outgoing connections (32768 and up): they would take the place of a server
+    that is down for a restart.
+    """
+    ports: list[int] = []
+    # Not from the shared generator: a test that seeds it would give all test processes the same ports.
+    chance = random.SystemRandom()
+    while len(ports) < count:
+        port = chance.randrange(10_000, 32_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            ports.append(port)
+    return ports
 
 
 class EtcdServer:
