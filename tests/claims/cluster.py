@@ -16,6 +16,7 @@ from tests.simulation.world import wall
 from workers.engine.claims import SharedPlan
 from workers.engine.claims_actions import Action, Send, Start, Wake
 from workers.engine.placement import Member, ranking
+from workers.engine.plan import Note
 from workers.engine.standing import SESSION_TTL, Now, Standing
 
 KEYS = Keys()
@@ -185,3 +186,9 @@ class Worker:
 def instants(times: tuple[datetime, ...]) -> list[float]:
     """As seconds."""
     return [(time - wall(0)).total_seconds() for time in times]
+
+
+def notes(worker: Worker) -> list[tuple[float, str, str]]:
+    """Second, state and reason of the ledger rows that it journaled."""
+    rows = [action.record for action in worker.actions if isinstance(action, Note)]
+    return [(instants((row.scheduled_at,))[0], row.state, row.reason) for row in rows]

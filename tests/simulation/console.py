@@ -13,8 +13,9 @@ from coordination.fires import Decision, Epoch
 from coordination.gateway import Compare, Put
 from coordination.identity import SHARED, fire_run_id, gap_run_id
 from coordination.records import RunRecord
+from tests.simulation.host import KEYS
 from tests.simulation.ledger import Ledger
-from tests.simulation.node import KEYS, Node
+from tests.simulation.node import Node
 from tests.simulation.world import BASE, Etcd, World, wall
 
 TICK = 2.0

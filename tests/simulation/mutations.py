@@ -14,10 +14,9 @@ from msgspec.structs import replace
 
 from coordination import fires
 from coordination.gateway import Compare, Outcome
-from tests.simulation import executions, node
+from tests.simulation import executions, host
+from tests.simulation.host import KEYS
 from workers.engine import claims, claims_change, claims_fire, claims_runs, standing
-
-KEYS = node.KEYS
 
 
 def _trusting(self: standing.Standing, now: standing.Now) -> str:
@@ -119,12 +118,12 @@ def _no_fence() -> Callable[[], Any]:
 
 def _outlasts() -> Callable[[], Any]:
     """The right to run is counted from the answer to a keep-alive instead of its sending, and without a margin."""
-    original = node.Node._kept
+    original = host.Host._kept
 
-    def kept(self: node.Node, session: str, sent: float, ttl: float) -> None:
+    def kept(self: host.Host, session: str, sent: float, ttl: float) -> None:
         original(self, session, self.world.now + 2 * standing.FENCE_MARGIN, ttl)
 
-    return _patched(node.Node, "_kept", kept)
+    return _patched(host.Host, "_kept", kept)
 
 
 def _takeover_on_presence() -> Callable[[], Any]:

@@ -5,103 +5,54 @@ from datetime import UTC, datetime
 from typing import Any
 
 from coordination import documents
-from coordination.documents import PipelineDocument, Presence, Tombstone
-from coordination.errors import CoordinationError, LeaseLost
+from coordination.documents import PipelineDocument, Tombstone
 from coordination.fires import FireRecord
-from coordination.gateway import Compare, Event, KeyValue, Put
-from coordination.keys import Keys
+from coordination.gateway import Event, KeyValue
 from coordination.memory import MemoryStore
 from coordination.records import RunRecord
-from tests.simulation.executions import Execution, Guard
+from tests.simulation.executions import Execution
+from tests.simulation.host import KEYS, Host
 from tests.simulation.ledger import Ledger
 from tests.simulation.schedule import make_fires
-from tests.simulation.world import Etcd, Link, World, seconds, wall
+from tests.simulation.world import Etcd, World, seconds
 from workers.engine.claims import SharedPlan
 from workers.engine.claims_actions import Action, Incident, Reattached, Remember, Send, Start, Wake
 from workers.engine.placement import Member, member
 from workers.engine.plan import Kill, Note
-from workers.engine.standing import FENCE_MARGIN, PRESENCE_TTL, SESSION_TTL, Now, Standing
 
-LEASE_TICK = PRESENCE_TTL / 3
 SHIP = 2.0
-KEYS = Keys()
 
 
-class Node:
+class Node(Host):
     """One host with one worker. What is durable: the journal, the remembered records, the cached documents."""
 
     def __init__(self, world: World, etcd: Etcd, ledger: Ledger, name: str, history: list[Execution]) -> None:
-        self.world = world
-        self.name = name
-        self.link = Link(world, etcd)
-        self.guard = Guard(world, history)
+        super().__init__(world, etcd, name, history)
         self.ledger = ledger
-        self.skew = 0.0
         self.console_cut = False
         self.sees_records = True
         self.watch_delay = 0.02
         self.duration: Callable[[], float] = lambda: 1.0
         self.incidents: list[str] = []
-        # durable
         self.journal: list[RunRecord] = []
         self.shipped = 0
         self.known: dict[str, FireRecord] = {}
         self.cached: dict[str, PipelineDocument | Tombstone] = {}
-        # of one life
-        self.life = 0
-        self.is_up = False
-        self.is_paused = False
-        self._inbox: list[tuple[int, Callable[..., None], tuple[Any, ...]]] = []
-        self._old_session: int | None = None
         etcd.watchers.append(self._published)
 
     # -- life and death ---------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """The worker begins: survivors are dead already, unfinished runs are reported, the old session is revoked."""
-        self.life += 1
-        self.is_up, self.is_paused = True, False
-        self.world.trace(self.name, "up")
-        self.standing = Standing(self.name)
+        self._begin_life()
         self.plans: dict[str, SharedPlan] = {}
         self._wakes: dict[str, int] = {}
-        self._presence: int | None = None
-        self._lease: int | None = None
-        self._session = ""
-        self._sent = 0.0
-        self._ticks = 0
-        self._granting = False
         self._report_lost()
-        if self._old_session is not None:
-            lease = self._old_session
-            self._call(lambda store: store.revoke(lease), lambda _: None)
         self._forget_watch()
         for document in list(self.cached.values()):
             self._take(document)
         self._tick(self.life)
         self._ship(self.life)
-
-    def crash(self) -> None:
-        """The worker dies; its guard sees the end of the pipe and kills its jobs."""
-        self.world.trace(self.name, "down")
-        self.is_up = False
-        self._old_session = self._lease
-        self._inbox.clear()
-        self.guard.kill_all()
-
-    def pause(self, host: bool) -> None:
-        """SIGSTOP to the worker, or the whole machine stops: then its guard stops as well."""
-        self.world.trace(self.name, "paused", host)
-        self.is_paused = True
-        self.guard.frozen = host
-
-    def resume(self) -> None:
-        """All that has come in meanwhile is worked off at once."""
-        self.world.trace(self.name, "resumed")
-        self.is_paused = self.guard.frozen = False
-        waiting, self._inbox = self._inbox, []
-        for life, function, arguments in waiting:
-            self._do(life, function, *arguments)
 
     def drain(self) -> None:
         """SIGTERM: nothing new."""
@@ -123,113 +74,6 @@ class Node:
             self._forget_watch()
         else:
             self._later(0.0, self._deliver)
-
-    def _do(self, life: int, function: Callable[..., None], *arguments: Any) -> None:
-        if life != self.life or not self.is_up:
-            return
-        if self.is_paused:
-            self._inbox.append((life, function, arguments))
-            return
-        function(*arguments)
-
-    def _later(self, delay: float, function: Callable[..., None], *arguments: Any) -> None:
-        self.world.after(delay, self._do, self.life, function, *arguments)
-
-    def _call(
-        self,
-        operation: Callable[[MemoryStore], Any],
-        reply: Callable[[Any], None],
-        fail: Callable[[CoordinationError | None], None] = lambda _: None,
-    ) -> None:
-        life = self.life
-        self.link.call(
-            operation, lambda result: self._do(life, reply, result), lambda error: self._do(life, fail, error)
-        )
-
-    def now(self) -> Now:
-        """Both clocks of this host; its boot clock is the virtual time."""
-        return Now(wall(self.world.now + self.skew), self.world.now)
-
-    # -- leases -----------------------------------------------------------------------------------------------------
-
-    def _tick(self, life: int) -> None:
-        self._ticks += 1
-        self._keep_presence()
-        if self._lease is not None and self.world.now > self._sent + SESSION_TTL:
-            self._lose_session()
-        if self._lease is None:
-            self._grant()
-        elif self._ticks % 3 == 0:
-            self._keep_session()
-        self._poll_all()
-        self._later(LEASE_TICK, self._tick, life)
-
-    def _keep_presence(self) -> None:
-        lease = self._presence
-        if lease is None:
-            value = documents.encode(Presence(node=self.name, name=self.name, host=self.name))
-
-            def create(store: MemoryStore) -> int:
-                granted = store.grant(PRESENCE_TTL)
-                store.transact((), (Put(KEYS.node(self.name), value, granted.id),))
-                return granted.id
-
-            self._call(create, lambda granted: setattr(self, "_presence", granted))
-        else:
-            self._call(lambda store: store.keep_alive(lease), lambda _: None, self._presence_failed)
-
-    def _presence_failed(self, error: CoordinationError | None) -> None:
-        if isinstance(error, LeaseLost):
-            self._presence = None
-
-    def _grant(self) -> None:
-        if self._granting:
-            return
-        self._granting = True
-        session, sent = f"{self.name}-{self.world.nonce()}", self.world.now
-        key = KEYS.session(self.name, session)
-
-        def create(store: MemoryStore) -> int:
-            granted = store.grant(SESSION_TTL)
-            store.transact((Compare.absent(key),), (Put(key, b"", granted.id),))
-            return granted.id
-
-        self._call(create, lambda lease: self._granted(session, lease, sent), lambda _: self._refused_session())
-
-    def _refused_session(self) -> None:
-        self._granting = False
-
-    def _granted(self, session: str, lease: int, sent: float) -> None:
-        self._granting = False
-        self._session, self._lease = session, lease
-        self._kept(session, sent, SESSION_TTL)
-
-    def _keep_session(self) -> None:
-        lease, session, sent = self._lease, self._session, self.world.now
-        assert lease is not None
-        self._call(
-            lambda store: store.keep_alive(lease),
-            lambda ttl: self._kept(session, sent, ttl),
-            lambda error: self._session_failed(session, error),
-        )
-
-    def _kept(self, session: str, sent: float, ttl: float) -> None:
-        if session != self._session or self._lease is None:
-            return
-        self._sent = max(self._sent, sent)
-        self.standing.kept_alive(session, sent, ttl)
-        self.guard.extend(session, sent + ttl - FENCE_MARGIN)
-        self._poll_all()
-
-    def _session_failed(self, session: str, error: CoordinationError | None) -> None:
-        if isinstance(error, LeaseLost) and session == self._session:
-            self._lose_session()
-            self._grant()
-
-    def _lose_session(self) -> None:
-        self.world.trace(self.name, "session lost", self._session)
-        self.standing.session_lost(self._session)
-        self._lease = None
 
     # -- watches ----------------------------------------------------------------------------------------------------
 

@@ -11,8 +11,9 @@ from tests.simulation.checker import Checker, History
 from tests.simulation.console import Console
 from tests.simulation.executions import Execution
 from tests.simulation.faults import KINDS, QUIET, Faults, random_schedule
+from tests.simulation.host import KEYS
 from tests.simulation.ledger import Ledger
-from tests.simulation.node import KEYS, Node
+from tests.simulation.node import Node
 from tests.simulation.world import Etcd, World, seconds, wall
 from workers.engine.standing import BLANK
 
@@ -69,7 +70,7 @@ def simulate(seed: int, *, focus: Sequence[str] = (), keep_trace: bool = False) 
         first=console.epochs[0].created + BLANK,
         until=wall(CHECKED),
     ).check()
-    late = max((execution.start - seconds(execution.instant) for execution in executions), default=0.0)
+    late = max((run.start - seconds(run.instant) for run in executions if seconds(run.instant) > 5), default=0.0)
     return Result(seed, world.violations, world.trace_hash, len(executions), late, world.lines)
 
 
