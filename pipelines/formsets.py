@@ -19,9 +19,7 @@ class StepFormSet(PaginationInlineFormSet):
     def add_fields(self, form: forms.ModelForm, index: int | None) -> None:
         """``beside`` shows what the stored positions say."""
         super().add_fields(form, index)
-        if form.instance.pk is None:
-            form.initial["position"] = None
-        elif index:
+        if form.instance.pk is not None and index:
             before = self.get_queryset()[index - 1]
             form.initial["beside"] = before.position == form.instance.position
 

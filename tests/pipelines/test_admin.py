@@ -129,6 +129,7 @@ def test_saving_a_form_unchanged_changes_nothing(admin, console):
     pipeline.steps.filter(position=2).update(position=1, environment={"A": "two\nlines"})
     before = console.document(node, pipeline.pk)
     page = admin.get(reverse("admin:pipelines_pipeline_change", args=[pipeline.pk]))
+    assert not re.search(r'name="steps-__prefix__-position" value="\d', page.content.decode())
     reply = admin.post(reverse("admin:pipelines_pipeline_change", args=[pipeline.pk]), form_of(page))
     assert reply.status_code == 302, problems(reply)
     after = console.document(node, pipeline.pk)

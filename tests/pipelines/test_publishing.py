@@ -11,7 +11,7 @@ from coordination.documents import Tombstone
 from coordination.errors import CoordinationError
 from coordination.gateway import Compare, Put
 from pipelines import outbox, publishing, relay, rendering
-from pipelines.models import Binding, Pipeline, Publication, Step
+from pipelines.models import Binding, Control, Pipeline, Publication, Step
 from tasks.models import Secret, Task
 from tests.etcd_server import wait_until
 from tests.pipelines import makers
@@ -306,8 +306,20 @@ def test_a_newly_bound_node_catches_up_nothing_and_the_old_ones_keep_theirs(cons
     assert console.document(second, pipeline.pk).not_before >= bound_at
 
 
+def test_an_outbox_that_is_ahead_of_its_pipeline_is_never_taken_back(console):
+    node = makers.node()
+    pipeline = makers.pipeline(tasks=[makers.task()], nodes=[node])
+    ahead = outbox.next_generation(0) + 3_600_000
+    for column in ("wanted", "applied"):
+        Publication.objects.update(**{column: ahead})
+        pipeline.save()
+        assert Publication.objects.get().wanted > ahead
+        assert console.document(node, pipeline.pk).generation > ahead
+        ahead += 3_600_000
+
+
 def test_a_stale_instance_does_not_take_the_generation_back(console):
-    pipeline = makers.pipeline(tasks=[makers.task()], nodes=[makers.node()])
+    pipeline = makers.pipeline(tasks=[makers.task()], nodes=[])
     stale = Pipeline.objects.get(pk=pipeline.pk)
     ahead = outbox.next_generation(0) + 3_600_000
     outbox.mark([pipeline.pk], floor=ahead)
@@ -485,6 +497,15 @@ def test_shared_settings_step_past_a_newer_generation_and_mend_what_was_altered(
     publishing.publish_config()
     assert _config(console).server_url == "http://elsewhere.test"
     assert _config(console).generation > first.generation
+
+
+def test_shared_settings_of_a_restored_database_step_past_what_the_workers_have(console):
+    publishing.set_paused(True)
+    held = _config(console)
+    Control.objects.update(paused=False, generation=held.generation - 1000, published=held.generation - 1000)
+    publishing.publish_config()
+    assert not _config(console).paused
+    assert _config(console).generation > held.generation
 
 
 def test_global_pause_with_etcd_down_is_published_when_it_is_back(console):

@@ -129,6 +129,15 @@ def test_bindings_written_past_the_outbox_are_noticed(console, node, pipeline):
     assert console.document(other, pipeline.pk)
 
 
+def test_a_node_key_written_past_the_outbox_is_noticed(console, node, pipeline):
+    makers.secret("TOKEN", "s3cret")
+    Task.objects.update(content="echo {{ secrets.TOKEN }}")
+    private, public = crypto.new_node_key()
+    Node.objects.filter(pk=node.pk).update(public_key=public)
+    assert publishing.resync() == 1
+    assert crypto.unseal(private, console.document(node, pipeline.pk).secrets["TOKEN"]) == "s3cret"
+
+
 def test_another_mail_server_reaches_the_workers(console, node, settings):
     settings.ECTS_EMAIL = {"host": "one.test", "port": 25, "user": "", "password": "", "tls": "none", "sender": ""}
     mail = makers.pipeline("mail", tasks=[makers.task("m", kind="mail", recipients=["a@b.test"])], nodes=[node])
