@@ -63,6 +63,15 @@ class TestRule1:
         worker.settle()
         assert (len(worker.starts), len(second.starts)) == (1, 0)
 
+    def test_a_refusal_that_a_watch_had_announced_costs_no_time(self, cluster: Cluster, worker: Worker) -> None:
+        cluster.time = 110.0
+        worker.poll()
+        cluster.set(generation=1)
+        worker.plan.record_seen(cluster.store.get(KEYS.fires(PIPELINE)), worker.now())
+        assert not worker.answer().succeeded
+        worker.settle()
+        assert len(worker.starts) == 1
+
     def test_a_claim_without_its_session_is_refused(self, cluster: Cluster, worker: Worker) -> None:
         cluster.time = 110.0
         worker.poll()

@@ -70,11 +70,13 @@ TRIM_AT = 50
 
 @dataclass(slots=True)
 class _Flight:
-    """A transaction that is not answered yet. ``after`` None: a mere look."""
+    """A transaction that is not answered yet. ``after`` None: a mere look. ``before`` is the revision it builds on,
+    which a watch may have shown to be outdated in the meantime."""
 
     transaction: Transaction
     after: FireRecord | None = None
     step: Step | None = None
+    before: int = 0
     repeat_at: float | None = None
 
 
@@ -207,7 +209,7 @@ class SharedPlan:
         if step.job is not None:
             step.job.fence = self._seen.mod_revision + 1
             self._jobs[step.job.claim.nonce] = step.job
-        self._fly(_Flight(transaction, after, step))
+        self._fly(_Flight(transaction, after, step, self._seen.mod_revision))
 
     def _step(self, now: Now, waits: list[datetime]) -> Step | None:
         """The one transition to propose, in the order of urgency."""
@@ -252,12 +254,11 @@ class SharedPlan:
         items = fires.found(outcome)
         epoch = items.get(self._keys.epoch())
         self._standing.epoch_seen(epoch.value if epoch else None)
-        before = self._seen
         self._look_at(fires.seen(items.get(self._keys.fires(self._pipeline))), now)
         if flight.after is None:
             can_go_on = self._standing.epoch is not None and not self._is_rolled_back()
             self._resting_until = float("-inf") if can_go_on else self._resting_until
-        elif before is not None and self._seen is not None and before.mod_revision == self._seen.mod_revision:
+        elif self._seen is not None and self._seen.mod_revision == flight.before:
             self._refused_unchanged(flight, items, now)
 
     def _refused_unchanged(self, flight: _Flight, items: dict[str, KeyValue], now: Now) -> None:
