@@ -158,9 +158,9 @@ async def test_a_watch_needs_a_revision_to_start_from(live_store: Harness) -> No
 
 
 async def test_closing_the_client_ends_its_watches(live_store: Harness) -> None:
-    watch = live_store.gateway.watch(live_store.prefix, 1)
-    waiting = asyncio.create_task(_drain(watch))
-    idle = live_store.gateway.watch(live_store.prefix, 1)
+    start = (await live_store.gateway.snapshot(live_store.prefix)).revision + 1
+    waiting = asyncio.create_task(_drain(live_store.gateway.watch(live_store.prefix, start)))
+    idle = live_store.gateway.watch(live_store.prefix, start)
     await anext(idle)
     await live_store.gateway.close()
     async with asyncio.timeout(5):
