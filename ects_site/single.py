@@ -86,9 +86,13 @@ class Single:
 
     def _local_node(self) -> Node:
         """The node of this machine's worker; one that has not joined this installation gets a token."""
-        known = identity.load(self._data / "worker", identity.machine_id())
+        state_dir = self._data / "worker"
+        known = identity.load(state_dir, identity.machine_id())
         node = Node.objects.filter(pk=known.node).first() if known else None
         if node is None:
+            if known is not None:
+                # Of another database: the worker joins anew, as whoever this machine is now.
+                (state_dir / identity.FILE).rename(state_dir / f"{identity.FILE}.of-another-database")
             node, _ = Node.objects.get_or_create(name=socket.gethostname())
             self._token, _ = enrolment.make_token(now=timezone.now(), node=node.pk)
         return node
@@ -103,11 +107,10 @@ class Single:
         )
 
     def _worker(self) -> list[str]:
-        command = python(
+        return python(
             *(self._manage, "runworker", "--server", self._url, "--state-dir", str(self._data / "worker")),
             *("--name", socket.gethostname()),
         )
-        return command if self._token is None else [*command, "--rejoin"]
 
     def _worker_environment(self) -> dict[str, str]:
         return {} if self._token is None else {"ECTS_ENROLMENT_TOKEN": self._token}

@@ -9,10 +9,13 @@ import contextlib
 import logging
 import os
 import signal
+import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import IO
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +38,11 @@ class Child:
     name: str
     command: Sequence[str]
     environment: Mapping[str, str]
-    process: asyncio.subprocess.Process | None = None
+    process: subprocess.Popen[bytes] | None = None
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
     pause: float = FIRST_PAUSE
     began: float = 0.0
-    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    keeper: asyncio.Task[None] | None = None
 
 
 class Supervisor:
@@ -66,9 +70,9 @@ class Supervisor:
     async def start(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
         """Starts a child and keeps it going from now on. Raises OSError when it cannot be started."""
         child = Child(name, command, environment)
-        await self._spawn(child)
+        self._spawn(child)
         self._children.append(child)
-        child.tasks.append(asyncio.create_task(self._keep(child)))
+        child.keeper = asyncio.create_task(self._keep(child))
 
     async def wait(self) -> None:
         """Until a stop is requested."""
@@ -84,68 +88,79 @@ class Supervisor:
         self._stopping.set()
         for child in reversed(self._children):
             _signal(child, signal.SIGTERM)
-            if child.process is not None:
-                try:
-                    await asyncio.wait_for(child.process.wait(), self._grace)
-                except TimeoutError:
-                    log.warning("%s does not stop; killing it", child.name)
-                    _signal(child, signal.SIGKILL)
-                    await child.process.wait()
-            await asyncio.wait(child.tasks, timeout=1)
-            for task in child.tasks:
-                task.cancel()
-            await asyncio.gather(*child.tasks, return_exceptions=True)
+            try:
+                await asyncio.wait_for(child.ended.wait(), self._grace)
+            except TimeoutError:
+                log.warning("%s does not stop; killing it", child.name)
+                _signal(child, signal.SIGKILL)
+                await child.ended.wait()
+            if child.keeper is not None:
+                await child.keeper
 
-    async def _spawn(self, child: Child) -> None:
-        child.process = await asyncio.create_subprocess_exec(
-            *("setpriv", "--pdeathsig", "TERM", "--", *child.command),
+    def _spawn(self, child: Child) -> None:
+        child.process = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "TERM", "--", *child.command],
             env=dict(child.environment),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             # Ctrl-C goes to the supervisor alone, which stops the children in order.
             start_new_session=True,
         )
         child.began = time.monotonic()
-        child.tasks = [task for task in child.tasks if not task.done()]
-        child.tasks.append(asyncio.create_task(self._pass_on(child.name, child.process)))
+        child.ended.clear()
+        self._watch(child, child.process.pid)
+        threading.Thread(target=self._pass_on, args=(child.name, child.process.stdout), daemon=True).start()
+
+    def _watch(self, child: Child, pid: int) -> None:
+        """Not asyncio's own waiting, which ends only when nobody holds the child's output any more."""
+        loop = asyncio.get_running_loop()
+        descriptor = os.pidfd_open(pid)
+
+        def ended() -> None:
+            loop.remove_reader(descriptor)
+            os.close(descriptor)
+            child.ended.set()
+
+        loop.add_reader(descriptor, ended)
 
     async def _keep(self, child: Child) -> None:
         while True:
+            await child.ended.wait()
             assert child.process is not None
-            status = await child.process.wait()
+            status = child.process.wait()
+            _end_group(child.process.pid)
             if self._stopping.is_set():
                 return
             if time.monotonic() - child.began > STEADY:
                 child.pause = FIRST_PAUSE
             log.warning("%s ended with status %s; starting it again in %.1f s", child.name, status, child.pause)
-            await asyncio.sleep(child.pause)
-            child.pause = min(child.pause * 2, LONGEST_PAUSE)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), child.pause)
             if self._stopping.is_set():
                 return
+            child.pause = min(child.pause * 2, LONGEST_PAUSE)
             try:
-                await self._spawn(child)
+                self._spawn(child)
             except OSError:
                 log.exception("%s cannot be started", child.name)
 
-    async def _pass_on(self, name: str, process: asyncio.subprocess.Process) -> None:
+    def _pass_on(self, name: str, output: IO[bytes]) -> None:
         """Each line of a child with its name before it; an endless line comes in pieces."""
-        assert process.stdout is not None
-        while True:
-            try:
-                line = await process.stdout.readline()
-            except ValueError:
-                line = await process.stdout.read(1 << 16)
-            if not line:
-                return
+        while line := output.readline(1 << 16):
             self._show(f"{name:>6} | {line.decode(errors='replace').rstrip()}")
+        output.close()
 
 
 def _signal(child: Child, number: signal.Signals) -> None:
-    if child.process is not None and child.process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            # Not send_signal(): that may reap the child under asyncio's hands, which then does not know its status.
-            os.kill(child.process.pid, number)
+    if child.process is not None:
+        child.process.send_signal(number)
+
+
+def _end_group(leader: int) -> None:
+    """Ends what a child left behind in its process group: workers of a killed web server would hold its port."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGKILL)
 
 
 def python(*arguments: str) -> list[str]:
