@@ -30,6 +30,12 @@ RECENT_CAP = 300
 TRIM_AGE = timedelta(seconds=10)
 """A decision stays at least until its instant is so old: a mark that is set back must not open it again."""
 
+SESSION_TTL = 30.0
+"""Seconds a worker's session outlives its last keep-alive."""
+
+SETTLING = timedelta(seconds=SESSION_TTL + 2)
+"""For so long after an epoch began nothing is claimed or closed: every earlier right to run is over by then."""
+
 BACKLOG = "too many fires were waiting"
 
 
@@ -43,6 +49,11 @@ class Epoch(Struct, frozen=True, kw_only=True, omit_defaults=True):
     id: int
     created: datetime
     first: bool = False
+
+    @property
+    def settled_at(self) -> datetime:
+        """From when on runs may be claimed, closed and taken over."""
+        return self.created if self.first else self.created + SETTLING
 
 
 class Timing(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -7,8 +7,10 @@ session. Workers do all of this for themselves as long as one of them lives, but
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
+from msgspec.structs import replace
+
 from coordination import fires
-from coordination.fires import Decision, FireRecord
+from coordination.fires import Decision, Epoch, FireRecord
 
 ABANDONED = "the node that ran it was lost, and no other node is there to take over"
 
@@ -19,6 +21,7 @@ AHEAD = timedelta(seconds=5)
 def tended(
     record: FireRecord,
     *,
+    epoch: Epoch,
     generation: int,
     sessions: Collection[tuple[str, str]],
     bound_alive: bool,
@@ -27,18 +30,19 @@ def tended(
 ) -> FireRecord:
     """The record as it should be, itself when there is nothing to do.
 
-    ``generation`` is that of the published documents (raise only after all of them are put). ``sessions`` are the
-    ``(node, session)`` whose keys exist, read after the record. ``bound_alive``: a bound node is present, so that
-    orphans are its business. ``stored`` are the decisions ``(instant, attempt)`` that the ledger holds.
+    ``epoch`` is the present one, and the record is of it. ``generation`` is that of the published documents (raise it
+    only after all of them are put). ``sessions`` are the ``(node, session)`` whose keys exist, read after the record.
+    ``bound_alive``: a bound node is present, so that orphans are its business. ``stored`` are the decisions
+    ``(instant, attempt)`` that the ledger holds.
     """
     if generation > record.generation:
         record = fires.raise_generation(record, generation)
     if record.mark > now + AHEAD:
         record = fires.repair_mark(record, now)
-    if not bound_alive:
+    if not bound_alive and now >= epoch.settled_at:
         for run in record.runs:
             if (run.node, run.session) not in sessions:
-                record = fires.take_over(record, run.nonce, None, ABANDONED)
+                record = replace(fires.take_over(record, run.nonce, None, ABANDONED), inherited=None)
     return fires.trim(record, stored, now)
 
 

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from coordination import fires
 from coordination.documents import PipelineDocument
-from coordination.fires import Epoch, FireRecord
+from coordination.fires import SESSION_TTL, Epoch, FireRecord
 from coordination.gateway import Outcome, Put
 from coordination.keys import Keys
 from coordination.memory import MemoryStore
@@ -17,7 +17,7 @@ from workers.engine.claims import SharedPlan
 from workers.engine.claims_actions import Action, Send, Start, Wake
 from workers.engine.placement import Member, ranking
 from workers.engine.plan import Note
-from workers.engine.standing import SESSION_TTL, Now, Standing
+from workers.engine.standing import Now, Standing
 
 KEYS = Keys()
 NAMES = ("a", "b", "c")

@@ -3,7 +3,7 @@
 import pytest
 
 from coordination import fires, upkeep
-from coordination.fires import FireRecord, Seen
+from coordination.fires import SESSION_TTL, Epoch, FireRecord, Seen
 from coordination.gateway import Compare, Put
 from coordination.identity import SHARED, fire_run_id
 from tests.claims.cluster import KEYS, NAMES, PIPELINE, START, Cluster, Worker, document, instants, notes
@@ -11,7 +11,9 @@ from tests.simulation.world import wall
 from workers.engine.claims_actions import Reattached, Start
 from workers.engine.placement import Member
 from workers.engine.plan import OVERLAP, Kill
-from workers.engine.standing import FENCE_MARGIN, SESSION_TTL
+from workers.engine.standing import FENCE_MARGIN
+
+FIRST = Epoch(id=1, created=wall(0), first=True)
 
 
 class TestRule1:
@@ -233,14 +235,21 @@ class TestRule4:
         assert wall(111) in {start.scheduled_at for start in second.starts}
 
     def test_the_master_closes_what_no_bound_node_can(self, orphan: Cluster) -> None:
-        def tend(alive: bool, sessions: list[tuple[str, str]]) -> FireRecord:
+        def tend(alive: bool, sessions: list[tuple[str, str]], epoch: Epoch = FIRST) -> FireRecord:
             return upkeep.tended(
-                orphan.record, generation=1, sessions=sessions, bound_alive=alive, stored=set(), now=wall(120)
+                orphan.record,
+                epoch=epoch,
+                generation=1,
+                sessions=sessions,
+                bound_alive=alive,
+                stored=set(),
+                now=wall(120),
             )
 
         run = orphan.record.runs[0]
         assert tend(False, [(run.node, run.session)]).runs
         assert tend(True, []).runs
+        assert tend(False, [], Epoch(id=1, created=wall(100))).runs, "its right to run may last in a young epoch"
         closed = tend(False, [])
         assert closed.runs == ()
         assert closed.recent[-1].state == "lost"

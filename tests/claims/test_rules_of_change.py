@@ -4,13 +4,15 @@ import pytest
 from msgspec.structs import replace
 
 from coordination import fires, upkeep
-from coordination.fires import Claim
+from coordination.fires import Claim, Epoch
 from tests.claims.cluster import START, Cluster, Worker, document, instants, notes
 from tests.simulation.world import wall
 from workers.engine.claims_actions import Incident, Remember
 from workers.engine.claims_change import CHANGED
 from workers.engine.claims_scene import LOST_DATA
 from workers.engine.standing import SKEW_LIMIT
+
+FIRST = Epoch(id=1, created=wall(0), first=True)
 
 
 class TestRule6:
@@ -132,7 +134,9 @@ class TestRule7:
 
     def test_the_master_repairs_it_too(self, cluster: Cluster, worker: Worker) -> None:
         cluster.set(mark=wall(200))
-        mended = upkeep.tended(cluster.record, generation=1, sessions=[], bound_alive=True, stored=set(), now=wall(110))
+        mended = upkeep.tended(
+            cluster.record, epoch=FIRST, generation=1, sessions=[], bound_alive=True, stored=set(), now=wall(110)
+        )
         assert mended.mark == wall(110)
 
 
@@ -186,7 +190,9 @@ class TestRule8:
         assert cluster.record.timing is None
 
     def test_the_master_raises_the_generation(self, cluster: Cluster, worker: Worker) -> None:
-        raised = upkeep.tended(cluster.record, generation=5, sessions=[], bound_alive=True, stored=set(), now=wall(110))
+        raised = upkeep.tended(
+            cluster.record, epoch=FIRST, generation=5, sessions=[], bound_alive=True, stored=set(), now=wall(110)
+        )
         assert raised.generation == 5
 
 

@@ -136,6 +136,7 @@ class Console:
             self.ledger.provide(self._row(entry))
         record = upkeep.tended(
             before.record,
+            epoch=self.epochs[-1],
             generation=self.versions[-1].generation,
             sessions=sessions,
             bound_alive=bool(self.etcd.store.snapshot(KEYS.nodes()).items),

@@ -62,6 +62,14 @@ class Guard:
             if execution.run == run:
                 execution.session = session
 
+    def has_right(self, instant: datetime, attempt: int) -> bool:
+        """This attempt runs here, and may."""
+        return any(
+            (entry.instant, entry.attempt) == (instant, attempt)
+            and self._world.now < self.deadlines.get(entry.session, 0.0)
+            for entry in self.going
+        )
+
     def kill(self, run: str, reason: str) -> None:
         """The worker's own wish."""
         for execution in [entry for entry in self.going if entry.run == run]:

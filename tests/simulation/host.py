@@ -6,12 +6,13 @@ from typing import Any
 from coordination import documents
 from coordination.documents import Presence
 from coordination.errors import CoordinationError, LeaseLost
+from coordination.fires import SESSION_TTL
 from coordination.gateway import Compare, Put
 from coordination.keys import Keys
 from coordination.memory import MemoryStore
 from tests.simulation.executions import Execution, Guard
 from tests.simulation.world import Etcd, Link, World, wall
-from workers.engine.standing import FENCE_MARGIN, PRESENCE_TTL, SESSION_TTL, Now, Standing
+from workers.engine.standing import FENCE_MARGIN, PRESENCE_TTL, Now, Standing
 
 KEYS = Keys()
 LEASE_TICK = PRESENCE_TTL / 3

@@ -164,7 +164,7 @@ def _epoch_ignored() -> Callable[[], Any]:
 
 
 def _no_settling() -> Callable[[], Any]:
-    return _patched(standing, "SETTLING", timedelta(0))
+    return _patched(fires, "SETTLING", timedelta(0))
 
 
 def _claims_old_instants() -> Callable[[], Any]:

@@ -45,7 +45,7 @@ def simulate(seed: int, *, focus: Sequence[str] = (), keep_trace: bool = False) 
     document = _document(world, names)
     console = Console(world, etcd, ledger, nodes, document)
     history = History()
-    etcd.watchers.append(lambda events: _note(world, etcd, history, console, events))
+    etcd.watchers.append(lambda events: _note(world, nodes, history, console, events))
     longest = random.choice([0.5, 3.0, 12.0, 60.0])
     for node in nodes:
         node.duration = lambda: random.uniform(0.1, longest)
@@ -95,27 +95,31 @@ def _document(world: World, names: list[str]) -> PipelineDocument:
     )
 
 
-def _note(world: World, etcd: Etcd, history: History, console: Console, events: tuple[Event, ...]) -> None:
+def _note(world: World, nodes: Sequence[Node], history: History, console: Console, events: tuple[Event, ...]) -> None:
     for event in events:
         if event.kind != "put" or event.item.key != KEYS.fires(PIPELINE):
             continue
         before, record = history.last, fires.decode(event.item.value)
         history.last = record
         if before is not None:
-            _check_lost(world, etcd, before, record)
+            _check_lost(world, nodes, before, record)
         _note_adoption(history, console, record)
         if record.inherited is None and len(console.epochs) > 1 and (before is None or before.epoch != record.epoch):
             created = console.epochs[-1].created
             history.blank.append((created, created + BLANK))
 
 
-def _check_lost(world: World, etcd: Etcd, before: FireRecord, record: FireRecord) -> None:
-    """A run is orphaned if and only if its session's key is absent."""
+def _check_lost(world: World, nodes: Sequence[Node], before: FireRecord, record: FireRecord) -> None:
+    """A run is orphaned if and only if its session's key is absent; then its right to run is over, too."""
     lost = {(entry.instant, entry.attempt) for entry in record.recent if entry.state == "lost"}
     for run in before.runs:
-        is_lost = record.run(run.nonce) is None and (run.instant, run.attempt) in lost
-        if is_lost and record.epoch == before.epoch and etcd.store.get(KEYS.session(run.node, run.session)):
+        if record.run(run.nonce) is not None or (run.instant, run.attempt) not in lost or record.epoch != before.epoch:
+            continue
+        holder = next(node for node in nodes if node.name == run.node)
+        if holder.link.etcd.store.get(KEYS.session(run.node, run.session)):
             world.violate(f"{run.instant} was taken from {run.node} although its session lives")
+        if holder.guard.has_right(run.instant, run.attempt):
+            world.violate(f"{run.instant} was taken from {run.node} while it had the right to run")
 
 
 def _note_adoption(history: History, console: Console, record: FireRecord) -> None:

@@ -381,7 +381,8 @@ class SharedPlan:
         boots = [self._resting_until, self._probes.next()]
         if self._flight is not None:
             boots = [self._flight.repeat_at]
-        until = self._standing.settles_until()
-        walls = [wait for wait in (*waits, until) if wait is not None and wait > now.wall]
+        if self._standing.epoch is not None:
+            waits.append(self._standing.epoch.settled_at)
+        walls = [wait for wait in waits if wait > now.wall]
         later = [boot for boot in boots if boot is not None and boot > now.boot]
         return Wake(min(walls, default=None), min(later, default=None))

@@ -14,9 +14,6 @@ from msgspec import DecodeError
 from coordination.fires import Epoch, decode_epoch
 from workers.engine.placement import Member
 
-SESSION_TTL = 30.0
-"""Seconds a session outlives its last keep-alive."""
-
 PRESENCE_TTL = 10.0
 """Seconds a node's presence outlives its last keep-alive."""
 
@@ -31,9 +28,6 @@ SKEW_LIMIT = 2.0
 
 UNMEASURED_PATIENCE = 30.0
 """Seconds for which a new worker waits for the first measure of its clock before it trusts it unmeasured."""
-
-SETTLING = timedelta(seconds=SESSION_TTL + 2)
-"""For so long after an epoch began nothing is claimed: every session of the one before is over by then."""
 
 BLANK = timedelta(seconds=1)
 """Instants up to the epoch's creation and this much later are never claimed in it."""
@@ -129,14 +123,9 @@ class Standing:
         """The session is held and its right to run lasts for more than ``margin`` seconds."""
         return self.right is not None and now.boot < self.right.deadline - margin
 
-    def settles_until(self) -> datetime | None:
-        """When claims begin in this epoch; None when they may at once (or there is no epoch)."""
-        return None if self.epoch is None or self.epoch.first else self.epoch.created + SETTLING
-
     def settling(self, now: Now) -> bool:
         """The epoch is too young for claims."""
-        until = self.settles_until()
-        return until is not None and now.wall < until
+        return self.epoch is not None and now.wall < self.epoch.settled_at
 
     def hindrance(self, now: Now) -> str:
         """Why this node can claim nothing now, whatever the pipeline; empty when it can."""
