@@ -68,6 +68,10 @@ MAIL_PASSWORD = "mail-password"  # noqa: S105 - the name of the entry, not a pas
 """Name of the sealed mail password in ``PipelineDocument.secrets``; no user secret can have a dash in its name."""
 
 
+DEFAULT_SIGNING_SECRET = "HOOK_SIGNING_KEY"  # noqa: S105 - the name of the secret
+"""Signs the webhooks that name no secret of their own, if a secret of this name exists."""
+
+
 class PipelineDocument(Struct, frozen=True, kw_only=True, tag="pipeline", tag_field="type", omit_defaults=True):
     """One pipeline for one node.
 

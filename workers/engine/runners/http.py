@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import httpx
 
-from coordination.documents import TaskDocument
+from coordination.documents import DEFAULT_SIGNING_SECRET, TaskDocument
 from workers.engine.clock import Clock
 from workers.engine.output import StepOutput
 from workers.engine.runners.base import Job, Outcome, failed
@@ -23,7 +23,6 @@ BODY_LIMIT = 8 << 20
 """Bytes read of a response; the rest is left unread."""
 
 SIGNATURE_HEADER = "X-ECTS-Signature"
-DEFAULT_SIGNING_SECRET = "HOOK_SIGNING_KEY"  # noqa: S105 - the name of the secret
 USER_AGENT = "ECTS"
 
 _TIMEOUTS = httpx.Timeout(None, connect=CONNECT_TIMEOUT)
