@@ -146,6 +146,7 @@ AUTH_PASSWORD_VALIDATORS = [
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25
 AXES_RESET_ON_SUCCESS = True
+AXES_ENABLE_ADMIN = False
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 LOGIN_URL = reverse_lazy("admin:login")
 LOGIN_REDIRECT_URL = reverse_lazy("admin:index")
@@ -155,6 +156,7 @@ LANGUAGES = [("en", _("English")), ("zh-hans", "简体中文")]
 LOCALE_PATHS = [BASE_DIR / "locale"]
 TIME_ZONE = env.str("ECTS_TIME_ZONE", default="UTC")
 USE_TZ = True
+FORMAT_MODULE_PATH = ["ects_site.formats"]
 
 STATIC_URL = "static/"
 STATICFILES_DIRS = [path for path in [BASE_DIR / "static"] if Path(path).exists()]
@@ -269,5 +271,13 @@ UNFOLD = {
             },
         ],
     },
+    "SITE_FAVICONS": [
+        {
+            "rel": "icon",
+            "sizes": "any",
+            "type": "image/svg+xml",
+            "href": lambda request: static("ects/favicon.svg"),
+        }
+    ],
     "STYLES": [lambda request: static("ects/ects.css")],
 }

@@ -1,6 +1,7 @@
 """All addresses of the console."""
 
 from django.contrib import admin
+from django.templatetags.static import static
 from django.urls import include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
@@ -37,6 +38,7 @@ api = [
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("favicon.ico", RedirectView.as_view(url=static("ects/favicon.svg"))),
     path("healthz", healthz),
     path("readyz", readyz),
     path("i18n/", include("django.conf.urls.i18n")),
