@@ -1,7 +1,6 @@
 """Rules 6 to 9: epochs, clocks, generations, restarts. Each test fails without its rule."""
 
 import pytest
-from msgspec.structs import replace
 
 from coordination import fires, upkeep
 from coordination.fires import Claim, Epoch
@@ -51,10 +50,16 @@ class TestRule6:
         assert cluster.record.inherited
 
     def test_a_better_memory_keeps_what_was_reattached_meanwhile(self, cluster: Cluster, worker: Worker) -> None:
+        second = cluster.workers[1]
         worker.at(110.0)
-        known = cluster.record
-        begun = fires.reattach(fires.inherit(known, 2), known.runs[0].nonce, "new")
-        assert fires.inherit(replace(known, version=9), 2, begun).runs[0].session == "new"
+        second.at(122.0)
+        cluster.wipe(123.0)
+        worker.settle()
+        assert cluster.record.runs[0].session == worker.session
+        assert instants((cluster.record.mark,)) == [110.0]
+        second.settle()
+        assert instants((cluster.record.mark,)) == [120.0]
+        assert cluster.record.runs[0].session == worker.session
 
     def test_a_record_that_went_back_stops_everything_and_is_reported(self, cluster: Cluster, worker: Worker) -> None:
         old = cluster.record

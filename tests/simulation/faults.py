@@ -18,7 +18,7 @@ QUIET = END + LONGEST + 15
 
 KINDS = (
     "partition", "partition", "half_partition", "flaky", "fading", "pause", "pause", "host_pause", "crash", "crash",
-    "stop", "clock", "clock", "slow_watch", "no_master", "no_console", "etcd_down", "wipe", "new_epoch",
+    "stop", "clock", "clock", "slow_watch", "no_master", "no_console", "etcd_down", "wipe", "wipe_apart", "new_epoch",
     "edit", "edit", "disable", "pause_pipeline", "changeover",
 )  # fmt: skip
 """Names of the methods of ``Faults``; twice: twice as likely."""
@@ -65,8 +65,10 @@ class Faults:
 
     def _cut(self, start: float, length: float, *, requests: bool) -> None:
         node = self._node(start, length)
-        if node is None:
-            return
+        if node is not None:
+            self._cut_node(node, start, length, requests=requests)
+
+    def _cut_node(self, node: Node, start: float, length: float, *, requests: bool = True) -> None:
         anew = self.world.random.random() < 0.5
 
         def cut() -> None:
@@ -165,6 +167,13 @@ class Faults:
         self.world.at(start, self.etcd.wipe)
         for node in self.nodes:
             self.world.at(start + self.world.random.uniform(0, 5), node.reconnect, True)
+
+    def wipe_apart(self, start: float, length: float) -> None:
+        """The nodes find the empty etcd one after the other, so that a worse memory may come before a better one."""
+        self.wipe(start, length)
+        for node in self.nodes:
+            if self._busy.get(node.name, 0.0) < start:
+                self._cut_node(node, start - 1, self.world.random.uniform(2, 20))
 
     def new_epoch(self, start: float, length: float) -> None:
         """The leader has found that etcd went back in time and begins a new epoch over the old data."""

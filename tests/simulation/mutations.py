@@ -195,11 +195,6 @@ def _other_epochs_count() -> Callable[[], Any]:
     return _patched(claims, "inherited", inherited)
 
 
-def _forget_reattached() -> Callable[[], Any]:
-    original = fires.inherit
-    return _patched(fires, "inherit", lambda known, epoch, begun=None: original(known, epoch))
-
-
 def _any_clock() -> Callable[[], Any]:
     return _patched(standing.Standing, "clock_trouble", _trusting)
 
@@ -344,7 +339,6 @@ MUTATIONS: dict[str, Mutation] = {
     "instants from before the epoch are claimed": Mutation(_claims_old_instants(), NEW_EPOCH),
     "nothing is carried into a new epoch": Mutation(_void_is_forgotten()),
     "a memory overwrites a record that has moved on": Mutation(_other_epochs_count()),
-    "a reattached run is lost to a better memory": Mutation(_forget_reattached(), NEW_EPOCH),
     "any clock may claim": Mutation(_any_clock()),
     "a mark from the future stays": Mutation(_no_repair()),
     "any generation may claim": Mutation(_any_generation(), ("edit", "slow_watch", "partition")),

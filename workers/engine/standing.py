@@ -82,7 +82,11 @@ class Standing:
         Counted from the sending: the server counts from later, so its session outlives our right to run.
         """
         deadline = sent + ttl - FENCE_MARGIN
-        if self.right is None or self.right.session != session or self.right.deadline < deadline:
+        if self.right is None or self.right.session != session:
+            # The session before may have ended with all of etcd's data: look which epoch it is.
+            self.epoch = None
+            self.right = Right(session, deadline)
+        elif self.right.deadline < deadline:
             self.right = Right(session, deadline)
 
     def session_lost(self, session: str) -> None:
