@@ -5,6 +5,7 @@ import secrets
 from pathlib import Path
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -68,3 +69,19 @@ def etcd_endpoints() -> list[str]:
         return [str(endpoint).strip() for endpoint in endpoints]
     private = data_dir() / "etcd" / "endpoint"
     return [private.read_text().strip()] if private.exists() else ["127.0.0.1:2379"]
+
+
+_TLS = {
+    **dict.fromkeys(("", "0", "false", "no", "off", "none"), "none"),
+    **dict.fromkeys(("1", "true", "yes", "on", "starttls"), "starttls"),
+    **dict.fromkeys(("tls", "ssl", "smtps"), "tls"),
+}
+
+
+def email_tls() -> str:
+    """``ECTS_EMAIL_TLS``: ``none``, ``starttls`` or ``tls``; yes and no stand for starttls and none."""
+    given = env.str("ECTS_EMAIL_TLS", default="")
+    try:
+        return _TLS[given.strip().lower()]
+    except KeyError:
+        raise ImproperlyConfigured(f"ECTS_EMAIL_TLS must be none, starttls or tls, not {given!r}") from None

@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 PRESENCE_TTL = 10.0
+ELECTION_TTL = 5.0
+"""Seconds for which a master that has vanished still counts as present, and as the leader."""
+
 RELAY_EVERY = 0.5
 RESYNC_EVERY = 120.0
 CLOSE_EVERY = 5.0
@@ -61,7 +64,7 @@ class Master:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
         keeper = LeaseKeeper(self._gateway, PRESENCE_TTL, self._announce, clock=time.monotonic)
-        election = Election(self._gateway, self._keys.election(), self._id, clock=time.monotonic)
+        election = Election(self._gateway, self._keys.election(), self._id, clock=time.monotonic, ttl=ELECTION_TTL)
         tasks = [
             asyncio.create_task(self._keep("presence", keeper.run)),
             asyncio.create_task(self._keep("election", partial(election.run, self._lead))),

@@ -11,6 +11,7 @@ from coordination.gateway import EtcdSettings
 from ects_site.environment import (
     BASE_DIR,
     data_dir,
+    email_tls,
     env,
     etcd_endpoints,
     load_settings_file,
@@ -48,7 +49,7 @@ ECTS_EMAIL = {
     "port": env.int("ECTS_EMAIL_PORT", default=25),
     "user": env.str("ECTS_EMAIL_USER", default=""),
     "password": secret_from("ECTS_EMAIL_PASSWORD"),
-    "tls": env.str("ECTS_EMAIL_TLS", default="none"),
+    "tls": email_tls(),
     "sender": env.str("ECTS_EMAIL_FROM", default=""),
 }
 
