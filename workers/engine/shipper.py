@@ -16,9 +16,10 @@ import httpx
 from msgspec import DecodeError
 
 from coordination import records
-from coordination.records import IngestBatch, IngestReply, NodeReport, StreamKind
+from coordination.records import IngestBatch, IngestReply, NodeReport
 from workers.engine.clock import Clock
 from workers.engine.journal import Journal
+from workers.engine.journal_store import BATCH_BYTES
 
 log = logging.getLogger(__name__)
 
@@ -113,14 +114,22 @@ class Shipper:
     # -- one round ----------------------------------------------------------------------------------------------
 
     async def _deliver(self) -> bool:
-        """One batch of states, or else of output. False: there was nothing to deliver."""
-        kind: StreamKind
-        for kind in ("state", "output"):
-            batch = await self._journal.next_batch(kind, self._most)
+        """What there is of states and output, a batch of each. False: there was nothing to deliver.
+
+        The states are read first and delivered last, so that an ending is not seen before the output that came
+        before it; but a backlog of output does not hold back any ending.
+        """
+        states = await self._journal.next_batch("state", self._most)
+        output = await self._journal.next_batch("output", self._most)
+        batches = [states, output] if output is not None and self._is_backlog(output) else [output, states]
+        for batch in batches:
             if batch is not None:
                 await self._ship(batch)
-                return True
-        return False
+        return batches != [None, None]
+
+    def _is_backlog(self, batch: IngestBatch) -> bool:
+        """Whether there is more behind it."""
+        return len(batch.records) >= self._most or sum(len(bytes(raw)) for raw in batch.records) >= BATCH_BYTES
 
     async def _rest(self) -> None:
         """Until there are records, or a report is due."""
