@@ -346,7 +346,7 @@ MUTATIONS: dict[str, Mutation] = {
     "an edit replays": Mutation(_edits_replay()),
     "decisions are not kept for the ledger": Mutation(_no_recent()),
     "decisions are trimmed before they are ingested": Mutation(_trims_unread()),
-    "standbys never act": Mutation(_no_standby(), ("crash", "partition")),
+    "standbys never act": Mutation(_no_standby(), ("stop", "nothing", "nothing", "nothing")),
     "overlap looks at this node only": Mutation(_overlap_unseen()),
     "what is late vanishes": Mutation(_late_is_lost()),
 }

@@ -125,8 +125,12 @@ def _check_lost(world: World, nodes: Sequence[Node], before: FireRecord, record:
 def _note_adoption(history: History, console: Console, record: FireRecord) -> None:
     if record.inherited is not None:
         # What nobody remembers who was there after the wipe never took effect.
-        known = record.timing.generation if record.timing else record.generation
-        history.adopted = {generation for generation in history.ever_adopted if generation <= known}
+        timing = record.timing
+        history.adopted = {
+            version.generation
+            for version in console.versions
+            if (version.generation <= timing.generation if timing else version.at <= record.mark)
+        } & history.ever_adopted
         return
     if record.timing is not None:
         history.adopted.add(record.timing.generation)
