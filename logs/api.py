@@ -114,12 +114,12 @@ class RunViewSet(ReadOnlyModelViewSet):
 
     def get_serializer(self, *args: Any, **kwargs: Any) -> Any:
         """Reads the output of all the runs at once."""
-        context = self.get_serializer_context()
+        context = kwargs.setdefault("context", self.get_serializer_context())
         if args:
             many = kwargs.get("many", False)
             runs = args[0] if many else [args[0]]
             context["outputs"] = texts([run.uuid for run in runs], LISTED_OUTPUT if many else None)
-        return self.get_serializer_class()(*args, **kwargs, context=context)
+        return self.get_serializer_class()(*args, **kwargs)
 
     @action(detail=True, methods=["get"])
     def output(self, request: Request, pk: UUID) -> HttpResponse:
