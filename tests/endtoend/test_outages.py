@@ -1,0 +1,57 @@
+"""The console is away while a worker goes on: nothing is lost, nothing is doubled, and the order is kept."""
+
+import os
+import signal
+import sqlite3
+from pathlib import Path
+
+from tests.endtoend.installation import Installation, descendants, instant, wait_for
+
+
+def _counted(ects: Installation, account: Path) -> str:
+    job = ects.task("shell", f'echo "$ECTS_SCHEDULED_AT" | tee -a {account}')
+    pipeline = ects.pipeline("* * * * * *", [{"task": job, "position": 0}], overlap="allow")
+    wait_for("it runs", lambda: account.exists())
+    return pipeline
+
+
+def _lines(account: Path) -> list[str]:
+    return account.read_text().split()
+
+
+def _whole(ects: Installation, pipeline: str, account: Path) -> None:
+    """Every execution has its row with its output, once, newest first."""
+    ects.disable(pipeline)
+    wait_for("all are delivered", lambda: len(ects.ended(pipeline)) >= len(_lines(account)), 30)
+    rows = ects.ended(pipeline)
+    told = [row["steps"][0]["output"].strip() for row in rows]
+    assert sorted(told) == sorted(_lines(account))
+    moments = [instant(row["scheduled_at"]) for row in rows]
+    assert moments == sorted(moments, reverse=True)
+
+
+def test_the_web_process_hangs(ects: Installation, tmp_path: Path) -> None:
+    account = tmp_path / "account"
+    pipeline = _counted(ects, account)
+    web = ects.child("gunicorn")
+    stopped = [web, *descendants(web)]
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        wait_for("it goes on firing", lambda: len(_lines(account)) >= 8)
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+    _whole(ects, pipeline, account)
+
+
+def test_the_database_is_locked(ects: Installation, tmp_path: Path) -> None:
+    account = tmp_path / "account"
+    pipeline = _counted(ects, account)
+    with sqlite3.connect(ects.directory / "ects.sqlite3", timeout=20, isolation_level=None) as database:
+        database.execute("BEGIN IMMEDIATE")
+        before = len(_lines(account))
+        wait_for("it goes on firing", lambda: len(_lines(account)) >= before + 8)
+        database.execute("ROLLBACK")
+    database.close()
+    _whole(ects, pipeline, account)
