@@ -25,30 +25,52 @@ def load_settings_file() -> None:
 
 
 def secret(name: str) -> str:
-    """A secret of 32 random bytes in hexadecimal.
+    """A secret: what ``secret_from("ECTS_<NAME>")`` finds, else what ``secrets/<name>`` in the data directory holds.
 
-    Taken from the variable ``ECTS_<NAME>``, from the file that ``ECTS_<NAME>_FILE`` names, or from
-    ``secrets/<name>`` in the data directory, which is made with mode 0600 when it is missing.
+    That file is made when it is missing, with mode 0600: 32 random bytes in hexadecimal.
     """
-    variable = f"ECTS_{name.upper()}"
-    if value := env.str(variable, default=""):
+    if value := secret_from(f"ECTS_{name.upper()}"):
         return value
-    named = env.str(f"{variable}_FILE", default="")
-    path = Path(named) if named else data_dir() / "secrets" / name.lower()
-    if not named and not path.exists():
+    path = data_dir() / "secrets" / name.lower()
+    if not path.exists():
         _create_secret(path)
     return path.read_text().strip()
 
 
 def secret_from(name: str) -> str:
-    """The value of the variable, or of the file that ``<variable>_FILE`` names; empty when neither is set."""
-    path = env.str(f"{name}_FILE", default="")
-    return Path(path).read_text().strip() if path else env.str(name, default="")
+    """The value of the variable, or of the file that ``<variable>_FILE`` names; empty when neither is set.
+
+    Raises ImproperlyConfigured when that file cannot be read or is empty.
+    """
+    # Not by env.str, for which a value that begins with $ is another variable's name.
+    path = os.environ.get(f"{name}_FILE")
+    if not path:
+        return os.environ.get(name, "")
+    try:
+        value = Path(path).read_text().strip()
+    except OSError as error:
+        raise ImproperlyConfigured(f"{name}_FILE: {path} cannot be read: {error.strerror}") from None
+    if not value:
+        raise ImproperlyConfigured(f"{name}_FILE: {path} is empty")
+    return value
+
+
+def encryption_key() -> bytes:
+    """The 32 bytes under which secrets are encrypted in the database. Raises ImproperlyConfigured."""
+    try:
+        key = bytes.fromhex(secret("ENCRYPTION_KEY"))
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise ImproperlyConfigured("ECTS_ENCRYPTION_KEY must be 32 bytes in hexadecimal: openssl rand -hex 32")
+    return key
 
 
 def _create_secret(path: Path) -> None:
     """Written under another name and linked, so that of two processes starting at once both read the same value."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # One after the other: made as a parent, the data directory would be open to all users of the host.
+    for directory in (data_dir(), path.parent):
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:

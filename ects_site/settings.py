@@ -1,5 +1,6 @@
 """Django settings. Everything an operator sets comes from the environment (``ects_site.environment``)."""
 
+from datetime import timedelta
 from pathlib import Path
 
 from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
@@ -12,6 +13,7 @@ from ects_site.environment import (
     BASE_DIR,
     data_dir,
     email_tls,
+    encryption_key,
     env,
     etcd_endpoints,
     load_settings_file,
@@ -27,7 +29,7 @@ ECTS_PORT = env.int("ECTS_PORT", default=9701)
 ECTS_SERVER_URL = env.str("ECTS_SERVER_URL", default=f"http://127.0.0.1:{ECTS_PORT}").rstrip("/")
 
 SECRET_KEY = secret("SECRET_KEY")
-ECTS_ENCRYPTION_KEY = bytes.fromhex(secret("ENCRYPTION_KEY"))
+ECTS_ENCRYPTION_KEY = encryption_key()
 DEBUG = env.bool("ECTS_DEBUG", default=False)
 ALLOWED_HOSTS = env.list("ECTS_ALLOWED_HOSTS", default=["*"])
 
@@ -119,13 +121,13 @@ DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DATABASES["default"]["CONN_MAX_AGE"] = 60
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # Without IMMEDIATE, concurrent writers fail by the thousand when a read lock has to become a write lock.
-    DATABASES["default"]["OPTIONS"] = {
+    options: dict[str, object] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
 else:
-    DATABASES["default"]["OPTIONS"] = {
+    options = {
         "charset": "utf8mb4",
         "isolation_level": "read committed",
         "init_command": "SET sql_mode='STRICT_TRANS_TABLES', innodb_lock_wait_timeout=20",
@@ -133,6 +135,8 @@ else:
         "read_timeout": 60,
         "write_timeout": 60,
     }
+# What the URL says after its question mark (unix_socket, charset, ssl) wins.
+DATABASES["default"]["OPTIONS"] = options | DATABASES["default"].get("OPTIONS", {})
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTHENTICATION_BACKENDS = [
@@ -185,7 +189,13 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "ects_site.api.exception_handler",
 }
-REST_KNOX = {"AUTH_HEADER_PREFIX": "Bearer", "TOKEN_TTL": None, "AUTO_REFRESH": False}
+TOKEN_SECONDS = env.float("ECTS_TOKEN_SECONDS", default=0)
+REST_KNOX = {
+    "AUTH_HEADER_PREFIX": "Bearer",
+    # Scripts keep theirs for ever, unless the installation says otherwise.
+    "TOKEN_TTL": timedelta(seconds=TOKEN_SECONDS) if TOKEN_SECONDS else None,
+    "AUTO_REFRESH": False,
+}
 SPECTACULAR_SETTINGS = {
     "TITLE": "ECTS",
     "DESCRIPTION": "The Elastic Crontab System's API",
