@@ -1,9 +1,13 @@
 """The edge of the API: signing in, and the shape of errors."""
 
+import logging
 from typing import Any
 
 from django.contrib.auth import authenticate
+from django.db import InterfaceError, OperationalError
 from django.db.models import ProtectedError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views import defaults
 from drf_spectacular.utils import extend_schema, inline_serializer
 from knox.models import AuthToken
 from rest_framework import permissions, serializers, status
@@ -13,13 +17,36 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework.views import exception_handler as drf_exception_handler
 
+from coordination.errors import CoordinationError
+
+log = logging.getLogger(__name__)
+
 
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
-    """DRF's errors, and 409 for what is still in use elsewhere."""
+    """DRF's errors, 409 for what is still in use elsewhere, and 503 when the database or etcd is away."""
     if isinstance(exc, ProtectedError):
         users = ", ".join(sorted({str(user) for user in exc.protected_objects})[:5])
         return Response({"detail": f"Still in use by: {users}."}, status=status.HTTP_409_CONFLICT)
+    if isinstance(exc, OperationalError | InterfaceError | CoordinationError):
+        part = "etcd" if isinstance(exc, CoordinationError) else "The database"
+        log.error("%s does not answer: %s", part, exc)
+        detail = f"{part} does not answer now: try again in a moment."
+        return Response({"detail": detail}, status.HTTP_503_SERVICE_UNAVAILABLE, headers={"Retry-After": "2"})
     return drf_exception_handler(exc, context)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """404: JSON below ``/api/``, else Django's page."""
+    if request.path.startswith("/api/"):
+        return JsonResponse({"detail": "There is nothing at this address; /api/v1/ lists what there is."}, status=404)
+    return defaults.page_not_found(request, exception)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """500: JSON below ``/api/``, else Django's page."""
+    if request.path.startswith("/api/"):
+        return JsonResponse({"detail": "An error of ours; the server's log has it."}, status=500)
+    return defaults.server_error(request)
 
 
 class CredentialsSerializer(serializers.Serializer):

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -13,6 +14,10 @@ log = logging.getLogger(__name__)
 
 QUOTA = 2 << 30
 """Bytes that etcd's database may hold."""
+
+PORTS = range(20_000, 32_000)
+"""Not of those that the kernel gives to outgoing connections (32768 and up): one of these would take etcd's place
+while it is down for a restart."""
 
 
 class EtcdMissing(Exception):
@@ -76,12 +81,16 @@ def _ports(path: Path) -> tuple[int, int]:
             return ports
     except (OSError, ValueError, KeyError):
         log.debug("no ports kept in %s", path)
-    with socket.socket() as first, socket.socket() as second:
-        first.bind(("127.0.0.1", 0))
-        second.bind(("127.0.0.1", 0))
-        ports = (first.getsockname()[1], second.getsockname()[1])
-    path.write_text(json.dumps({"client": ports[0], "peer": ports[1]}))
-    return ports
+    client = _free_port()
+    peer = _free_port(client)
+    path.write_text(json.dumps({"client": client, "peer": peer}))
+    return client, peer
+
+
+def _free_port(*but: int) -> int:
+    while (port := secrets.choice(PORTS)) in but or not _is_free(port):
+        log.debug("port %d is taken", port)
+    return port
 
 
 def _is_free(port: int) -> bool:

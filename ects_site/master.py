@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import socket
+import threading
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -42,6 +43,9 @@ PRUNE_EVERY = 3600.0
 EPOCH_EVERY = 2.0
 """Seconds between two rounds of each of the leader's duties."""
 
+STOP_WITHIN = 8.0
+"""Seconds from SIGTERM to the end, whatever the database is doing."""
+
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 5.0
 """Seconds before a duty that failed is taken up again: doubled from the first to the longest."""
@@ -57,7 +61,8 @@ class Master:
         self._started_at = timezone.now()
         self._stop = asyncio.Event()
         self._resync_now = asyncio.Event()
-        self._epoch: bytes | None = None
+        self._seen: tuple[bytes, int] | None = None
+        """The epoch and etcd's revision when they were last looked at."""
 
     async def run(self) -> None:
         """Until SIGTERM or SIGINT; then it resigns."""
@@ -70,6 +75,7 @@ class Master:
             asyncio.create_task(self._keep("election", partial(election.run, self._lead))),
         ]
         await self._stop.wait()
+        _leave_within(STOP_WITHIN)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -123,27 +129,27 @@ class Master:
             pause = min(pause * 2, LONGEST_PAUSE)
 
     async def _keep_epoch(self) -> None:
-        """Makes the epoch when there is none. One that vanished or changed means: etcd was emptied, so resync."""
+        """Makes the epoch when there is none. Another one, or a revision that went back, means that etcd has lost
+        what it held: then everything is published again at once."""
+        key = self._keys.epoch()
         while True:
-            item = await self._gateway.get(self._keys.epoch())
-            if item is None:
-                item_value = await self._make_epoch()
-            else:
-                item_value = item.value
-            if self._epoch is not None and item_value != self._epoch:
-                log.warning("etcd has been emptied: publishing everything again")
+            snapshot = await self._gateway.snapshot(key)
+            epoch = next((item.value for item in snapshot.items if item.key == key), None)
+            if epoch is None:
+                await self._make_epoch()
+                continue
+            if self._seen is not None and (epoch != self._seen[0] or snapshot.revision < self._seen[1]):
+                log.warning("etcd has lost what it held: publishing everything again")
                 self._resync_now.set()
-            self._epoch = item_value
+            self._seen = (epoch, snapshot.revision)
             await asyncio.sleep(EPOCH_EVERY)
 
-    async def _make_epoch(self) -> bytes:
+    async def _make_epoch(self) -> None:
         now = timezone.now()
         first = not await _in_thread(history.has_any)
         value = fires.encode(Epoch(id=int(now.timestamp() * 1000), created=now, first=first))
         key = self._keys.epoch()
         await self._gateway.transact([Compare.absent(key)], [Put(key, value)])
-        item = await self._gateway.get(key)
-        return item.value if item is not None else value
 
     async def _resync(self) -> None:
         every = env.float("ECTS_RESYNC_SECONDS", default=RESYNC_EVERY)
@@ -154,10 +160,27 @@ class Master:
             except TimeoutError:
                 log.debug("time for a resync")
             self._resync_now.clear()
-            await _in_thread(publishing.publish_config)
-            repaired = await _in_thread(publishing.resync)
+            try:
+                await _in_thread(publishing.publish_config)
+                repaired = await _in_thread(publishing.resync)
+            except Exception:
+                self._resync_now.set()  # it is still due
+                raise
             if repaired:
                 log.info("resync: %d keys brought up to date", repaired)
+
+
+def _leave_within(seconds: float) -> None:
+    """Ends this process although a thread waits for the database. Nothing is lost: each write to etcd is compared,
+    each to the database is a transaction, and the next leader begins with a resync."""
+
+    def leave() -> None:
+        log.warning("work in the database does not end: leaving without it")
+        os._exit(1)
+
+    timer = threading.Timer(seconds, leave)
+    timer.daemon = True
+    timer.start()
 
 
 async def _every(seconds: float, work: Callable[[], object]) -> None:

@@ -202,7 +202,6 @@ SPECTACULAR_SETTINGS = {
     "VERSION": VERSION,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "REDOC_DIST": "SIDECAR",
 }
 
 # Unfold's Alpine.js evaluates its attributes, which needs 'unsafe-eval'; inline scripts stay forbidden.
@@ -222,6 +221,8 @@ CONTENT_SECURITY_POLICY = {
 HTTPS = env.bool("ECTS_HTTPS", default=ECTS_SERVER_URL.startswith("https://"))
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SECURE_SSL_REDIRECT = HTTPS and env.bool("ECTS_HTTPS_REDIRECT", default=True)
+# Probes and the worker of the same machine come over plain HTTP on the loopback. Workers refuse it beyond.
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^api/v1/(ingest|enrol)/$"]
 SECURE_HSTS_SECONDS = 31536000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None

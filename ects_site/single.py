@@ -2,17 +2,21 @@
 
 import asyncio
 import dataclasses
+import errno
+import fcntl
 import os
 import socket
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import httpx
 from django.conf import settings
 from django.core.management import call_command
 from django.utils import timezone
+from msgspec import structs
 
 from coordination.errors import CoordinationError
 from coordination.etcd import SyncEtcd
@@ -23,8 +27,18 @@ from workers import enrolment
 from workers.engine import identity
 from workers.models import Node
 
+LOOPBACK = "127.0.0.1"
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - a console is there to be reached, and most servers have no browser
+
+PORT_FREE_WITHIN = 15.0
+"""Seconds that the web process of an earlier ``single``, which was killed, has to give its port back."""
+
 READY_WITHIN = 60.0
 """Seconds for all parts to come up before the start is called slow."""
+
+
+class CannotStart(Exception):
+    """This installation cannot be started here and now; the sentence says what to do."""
 
 
 class Single:
@@ -34,34 +48,53 @@ class Single:
         self._show = show
         self._supervisor = Supervisor(show)
         self._data: Path = settings.DATA_DIR
-        self._url = f"http://127.0.0.1:{settings.ECTS_PORT}"
+        self._bind = env.str("ECTS_BIND", default=EVERYWHERE)
+        self._url = f"http://{LOOPBACK}:{settings.ECTS_PORT}"
         self._manage = str(settings.BASE_DIR / "manage.py")
         self._password: str | None = None
         self._token: str | None = None
 
     async def run(self) -> None:
-        """Starts everything, says so when it is ready, and works until it is told to stop."""
+        """Starts everything, says so when it is ready, and works until it is told to stop. Raises CannotStart."""
         self._data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._supervisor.handle_signals()
-        try:
-            await self._start_etcd()
-            await asyncio.to_thread(self._prepare)
-            await self._start("web", self._gunicorn())
-            await self._start("master", python(self._manage, "runmaster"))
-            await self._until(self._alive, "the web process answers")
-            await self._start("worker", self._worker(), self._worker_environment())
-            await self._until(self._ready, "all parts are ready")
-            if not self._supervisor.stopping:
-                self._announce()
-            await self._supervisor.wait()
-        finally:
-            await self._supervisor.stop()
+        with _sole_owner(self._data):
+            self._supervisor.handle_signals()
+            try:
+                await self._start_all()
+                if not self._supervisor.stopping:
+                    self._announce()
+                await self._supervisor.wait()
+            finally:
+                await self._supervisor.stop()
 
     # -- parts --------------------------------------------------------------------------------------------------
 
+    async def _start_all(self) -> None:
+        """One after the other, as far as no stop is requested meanwhile."""
+        steps: list[Callable[[], Awaitable[None]]] = [
+            self._free_port,
+            self._start_etcd,
+            partial(asyncio.to_thread, self._prepare),
+            lambda: self._start("web", self._gunicorn()),
+            lambda: self._start("master", python(self._manage, "runmaster")),
+            partial(self._until, self._alive, "the web process answers"),
+            lambda: self._start("worker", self._worker(), self._worker_environment()),
+            partial(self._until, self._ready, "all parts are ready"),
+        ]
+        for step in steps:
+            if not self._supervisor.stopping:
+                await step()
+
+    async def _free_port(self) -> None:
+        deadline = time.monotonic() + PORT_FREE_WITHIN
+        while not self._supervisor.stopping and not _is_free(self._bind, settings.ECTS_PORT):
+            if time.monotonic() > deadline:
+                raise CannotStart(f"port {settings.ECTS_PORT} is in use: set ECTS_PORT to another one")
+            await asyncio.sleep(0.2)
+
     async def _start(self, name: str, command: list[str], more: dict[str, str] | None = None) -> None:
-        if not self._supervisor.stopping:
-            await self._supervisor.start(name, command, os.environ | (more or {}))
+        environment = {key: value for key, value in os.environ.items() if key != "ECTS_ADMIN_PASSWORD"}
+        await self._supervisor.start(name, command, environment | (more or {}))
 
     async def _start_etcd(self) -> None:
         """The installation's own, unless the environment names another."""
@@ -95,13 +128,18 @@ class Single:
                 (state_dir / identity.FILE).rename(state_dir / f"{identity.FILE}.of-another-database")
             node, _ = Node.objects.get_or_create(name=socket.gethostname())
             self._token, _ = enrolment.make_token(now=timezone.now(), node=node.pk)
+        elif known is not None:
+            # The ports may be others than when it joined.
+            identity.save(state_dir, structs.replace(known, server_url=self._url, store=_etcd_for_node()))
         return node
 
     def _gunicorn(self) -> list[str]:
-        bind = env.str("ECTS_BIND", default="0.0.0.0")  # noqa: S104 - a console is there to be reached
+        # The worker of this machine comes by the loopback.
+        addresses = [self._bind] if self._bind in (EVERYWHERE, LOOPBACK, "::") else [self._bind, LOOPBACK]
+        binds = [word for address in addresses for word in ("--bind", f"{_in_url(address)}:{settings.ECTS_PORT}")]
         return python(
             *("-m", "gunicorn", "ects_site.wsgi:application", "--chdir", str(settings.BASE_DIR)),
-            *("--bind", f"{bind}:{settings.ECTS_PORT}", "--worker-class", "gthread"),
+            *(*binds, "--worker-class", "gthread"),
             *("--workers", "2", "--threads", "16", "--timeout", "60", "--graceful-timeout", "10"),
             *("--keep-alive", "15", "--no-control-socket", "--log-level", "warning"),
         )
@@ -145,9 +183,56 @@ class Single:
 
     def _announce(self) -> None:
         lines = ["ECTS is ready.", "", f"  Address:   {settings.ECTS_SERVER_URL}/"]
+        if self._bind == EVERYWHERE and self._url == settings.ECTS_SERVER_URL:
+            lines.append(f"             http://{socket.gethostname()}:{settings.ECTS_PORT}/ from other machines")
         if self._password is not None:
             lines += [f"  User:      {example.ADMIN}", f"  Password:  {self._password}"]
         lines += [f"  Data:      {self._data}", "", "  Stop with Ctrl-C."]
         width = max(map(len, lines)) + 4
         frame = "+" + "-" * width + "+"
         self._show("\n".join([frame, *(f"|  {line:<{width - 4}}  |" for line in lines), frame]))
+
+
+@contextmanager
+def _sole_owner(directory: Path) -> Iterator[None]:
+    """Two families in one directory would take each other's etcd away."""
+    descriptor = os.open(directory / "single.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise CannotStart(
+            f"ECTS is running on {directory} already; give a second one its own ECTS_DATA_DIR and ECTS_PORT"
+        ) from None
+    finally:
+        os.close(descriptor)
+
+
+def _etcd_for_node() -> identity.Etcd:
+    etcd = settings.ECTS_ETCD
+    return identity.Etcd(
+        endpoints=etcd.endpoints,
+        prefix=settings.ECTS_ETCD_PREFIX,
+        user=etcd.user,
+        password=etcd.password,
+        ca=etcd.ca,
+        certificate=etcd.certificate,
+        key=etcd.key,
+    )
+
+
+def _is_free(address: str, port: int) -> bool:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise CannotStart(f"ECTS_BIND={address}, ECTS_PORT={port}: {error.strerror}") from None
+            return False
+        return True
+
+
+def _in_url(address: str) -> str:
+    return f"[{address}]" if ":" in address else address

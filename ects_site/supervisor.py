@@ -1,7 +1,7 @@
 """Keeps a few child processes going: started in order, restarted when they end, stopped in reverse order.
 
-Every child is started through ``setpriv --pdeathsig``: when this process dies, however it dies, the kernel tells the
-children (prctl(2), ``PR_SET_PDEATHSIG``), so that none is left behind.
+Every child is started through ``setpriv --pdeathsig``: when this process dies, however it dies, the kernel sends the
+children SIGTERM (prctl(2), ``PR_SET_PDEATHSIG``; it survives exec), so that none is left behind.
 """
 
 import asyncio
@@ -148,7 +148,9 @@ class Supervisor:
     def _pass_on(self, name: str, output: IO[bytes]) -> None:
         """Each line of a child with its name before it; an endless line comes in pieces."""
         while line := output.readline(1 << 16):
-            self._show(f"{name:>6} | {line.decode(errors='replace').rstrip()}")
+            # When nobody reads us any more, the children's output is read all the same, else they would block.
+            with contextlib.suppress(OSError, ValueError):
+                self._show(f"{name:>6} | {line.decode(errors='replace').rstrip()}")
         output.close()
 
 

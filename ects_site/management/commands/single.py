@@ -6,7 +6,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from ects_site.etcd_process import EtcdMissing
-from ects_site.single import Single
+from ects_site.single import CannotStart, Single
+from workers.engine.identity import IdentityError
 
 
 class Command(BaseCommand):
@@ -22,5 +23,5 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             asyncio.run(Single(lambda line: self.stdout.write(line)).run())
-        except EtcdMissing as error:
+        except (EtcdMissing, CannotStart, IdentityError) as error:
             raise CommandError(str(error)) from None
