@@ -1,0 +1,212 @@
+"""Ingest through its real address: exactly once, in order, a batch whole or not at all, never a 500."""
+
+import gzip
+import json
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from coordination import records
+from coordination.records import GapRecord, IngestBatch, NodeReport, OutputRecord, Record, RunRecord, StepRecord
+from logs import history
+from logs.models import Output, Run, StepRun, Stream
+from workers.enrolment import digest_of
+from workers.models import Node
+
+pytestmark = pytest.mark.django_db
+
+NOON = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+PIPELINE = str(uuid.UUID(int=7))
+
+
+class Worker:
+    """A node with a token, and one stream."""
+
+    def __init__(self, name: str) -> None:
+        self.token = f"token-of-{name}"
+        self.node = Node.objects.create(name=name, token_digest=digest_of(self.token))
+        self.stream = str(uuid.uuid4())
+        self.client = Client()
+
+    def post(self, body: bytes, **headers: str) -> Any:
+        return self.client.post(
+            "/api/v1/ingest/",
+            body,
+            content_type="application/json",
+            headers={"Authorization": f"Node {self.token}", **headers},
+        )
+
+    def send(self, first: int, *sent: Record, **more: Any) -> dict[str, Any]:
+        raw = tuple(records.Raw(records.encode(record)) for record in sent)
+        batch = IngestBatch(stream=self.stream, kind="state", first=first, records=raw, **more)
+        reply = self.post(gzip.compress(records.encode(batch)), **{"Content-Encoding": "gzip"})
+        assert reply.status_code == 200, reply.content
+        return json.loads(reply.content)
+
+
+@pytest.fixture
+def worker() -> Worker:
+    return Worker("one")
+
+
+def run(number: int, state: str = "running", **more: Any) -> RunRecord:
+    return RunRecord(
+        run=str(uuid.UUID(int=number)),
+        pipeline=PIPELINE,
+        pipeline_name="p",
+        state=state,  # type: ignore[arg-type]
+        trigger="schedule",
+        scheduled_at=NOON + timedelta(seconds=number),
+        **more,
+    )
+
+
+def step(number: int, state: str = "succeeded") -> StepRecord:
+    return StepRecord(
+        run=str(uuid.UUID(int=number)), index=0, position=1, task=3, task_name="t", kind="shell", state=state
+    )
+
+
+def output(number: int, piece: int, data: bytes, offset: int) -> OutputRecord:
+    return OutputRecord(run=str(uuid.UUID(int=number)), index=0, number=piece, offset=offset, data=data)
+
+
+def states() -> dict[int, str]:
+    return {row.uuid.int: row.state for row in Run.objects.all()}
+
+
+def test_a_batch_is_written(worker: Worker) -> None:
+    reply = worker.send(1, run(1), step(1), output(1, 0, b"\xff\x00hello", 0), run(1, "succeeded"))
+    assert reply["sequence"] == 4
+    assert states() == {1: "succeeded"}
+    assert StepRun.objects.get().task_name == "t"
+    assert bytes(Output.objects.get().data) == b"\xff\x00hello"
+
+
+def test_repeating_changes_nothing_and_an_overlap_adds_what_is_new(worker: Worker) -> None:
+    worker.send(1, run(1), run(2))
+    assert worker.send(1, run(1), run(2))["sequence"] == 2
+    assert worker.send(2, run(2), run(3))["sequence"] == 3
+    assert states() == {1: "running", 2: "running", 3: "running"}
+
+
+def test_a_hole_is_not_taken(worker: Worker) -> None:
+    worker.send(1, run(1))
+    assert worker.send(5, run(5))["sequence"] == 1
+    assert states() == {1: "running"}
+
+
+def test_a_restored_server_gets_it_again(worker: Worker) -> None:
+    worker.send(1, run(1), run(2))
+    Run.objects.all().delete()
+    Stream.objects.update(sequence=0)
+    assert worker.send(3, run(3))["sequence"] == 0
+    assert worker.send(1, run(1), run(2), run(3))["sequence"] == 3
+    assert set(states()) == {1, 2, 3}
+
+
+def test_a_gap_stands_for_its_sequences(worker: Worker) -> None:
+    assert worker.send(1, GapRecord(count=4, spans=4, reason="pruned"), run(5))["sequence"] == 5
+    assert worker.send(6, run(6))["sequence"] == 6
+    assert Stream.objects.get().lost == 4
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b'{"type":"nonsense"}',
+        b'{"type":"run","run":"x"}',
+        b'{"type":"run","run":7}',
+        b"[]",
+        records.encode(run(9, attempt=2**40)),
+        records.encode(run(9)).replace(b"12:00:09Z", b"12:00:09"),
+        records.encode(run(9)).replace(PIPELINE.encode(), b"not-a-uuid"),
+        records.encode(output(9, -1, b"", 0)),
+        records.encode(output(9, 0, b"", 2**63)),
+    ],
+)
+def test_one_malformed_record_refuses_the_batch_by_its_sequence(worker: Worker, bad: bytes) -> None:
+    raw = tuple(map(records.Raw, (records.encode(run(1)), bad, records.encode(run(2)))))
+    batch = IngestBatch(stream=worker.stream, kind="state", first=1, records=raw)
+    reply = worker.post(records.encode(batch))
+    assert reply.status_code == 200
+    answer = json.loads(reply.content)
+    assert (answer["refused"], answer["sequence"]) == (2, 0)
+    assert answer["reason"]
+    assert states() == {}
+
+
+def test_another_nodes_run_is_refused(worker: Worker) -> None:
+    worker.send(1, run(1))
+    other = Worker("two")
+    answer = other.send(1, run(2), run(1, "failed"))
+    assert answer["refused"] == 2
+    assert "another node" in answer["reason"]
+    assert states() == {1: "running"}
+    assert other.send(1, step(1))["refused"] == 1
+
+
+def test_an_end_is_never_taken_back(worker: Worker) -> None:
+    worker.send(1, run(1, "succeeded"))
+    worker.send(2, run(1))
+    assert states() == {1: "succeeded"}
+
+
+def test_the_worker_has_the_last_word_over_the_console(worker: Worker) -> None:
+    Run.objects.create(
+        uuid=uuid.UUID(int=1),
+        pipeline=uuid.UUID(PIPELINE),
+        pipeline_name="p",
+        node=worker.node.pk,
+        node_name="one",
+        trigger="manual",
+        state="running",
+        scheduled_at=NOON,
+        provisional=True,
+        expires_at=NOON,
+    )
+    assert history.close_untaken(NOON + timedelta(seconds=1)) == 1
+    assert states() == {1: "missed"}
+    worker.send(1, run(1))
+    assert states() == {1: "running"}
+    assert history.close_untaken(NOON + timedelta(days=1)) == 0
+
+
+@pytest.mark.parametrize("body", [b"", b"null", b"[]", b"{", b'{"stream":1}', b"\x00", b'"\xff"', b"1e999"])
+def test_what_is_no_batch_is_a_400(worker: Worker, body: bytes) -> None:
+    assert worker.post(body).status_code == 400
+
+
+def test_bad_and_bombing_gzip(worker: Worker) -> None:
+    assert worker.post(b"not gzip", **{"Content-Encoding": "gzip"}).status_code == 400
+    assert worker.post(gzip.compress(bytes(64 << 20)), **{"Content-Encoding": "gzip"}).status_code == 400
+
+
+def test_a_stream_must_be_a_uuid(worker: Worker) -> None:
+    worker.stream = "no uuid"
+    assert worker.send(1, run(1))["refused"] == 1
+
+
+def test_without_a_token_it_is_401(worker: Worker) -> None:
+    worker.token = "another"
+    assert worker.post(b"{}").status_code == 401
+    assert Client().post("/api/v1/ingest/", b"{}", content_type="application/json").status_code == 401
+
+
+def test_a_report_reaches_the_node(worker: Worker) -> None:
+    report = NodeReport(version="9.9", clock=datetime.now(UTC), running=3, backlog=5, incidents=("disk full",))
+    worker.send(1, run(1), report=report)
+    node = Node.objects.get()
+    assert (node.version, node.running, node.backlog, node.incidents) == ("9.9", 3, 5, ["disk full"])
+    assert node.clock_skew is not None
+    assert abs(node.clock_skew) < 5
+
+
+def test_refusals_are_counted_on_the_node(worker: Worker) -> None:
+    refused = records.RefusedRecord(key="/ects/pipelines/x/y", reason="it is not signed", at=NOON)
+    worker.send(1, refused, refused)
+    [row] = worker.node.refusals.all()
+    assert (row.reason, row.count) == ("it is not signed", 2)
