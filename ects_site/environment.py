@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 
 import environ
@@ -17,11 +18,32 @@ def data_dir() -> Path:
     return Path(env.str("ECTS_DATA_DIR", default=str(BASE_DIR / "var"))).resolve()
 
 
-def load_settings_file() -> None:
-    """Takes over ``settings.env`` of the data directory (written by ``init``); the real environment wins."""
-    path = data_dir() / "settings.env"
-    if path.exists():
-        environ.Env.read_env(str(path), overwrite=False)
+def settings_file() -> Path:
+    """``settings.env`` of the data directory, which ``init`` writes, unless ``ECTS_SETTINGS_FILE`` names another."""
+    return Path(os.environ.get("ECTS_SETTINGS_FILE") or data_dir() / "settings.env")
+
+
+def load_settings_file() -> frozenset[str]:
+    """Takes over the settings file; the real environment wins. The names of what was taken over."""
+    before = set(os.environ)
+    if settings_file().exists():
+        environ.Env.read_env(str(settings_file()), overwrite=False)
+    return frozenset(set(os.environ) - before)
+
+
+def write_settings_file(values: Mapping[str, str]) -> None:
+    """Durable, and with mode 0600 from the first byte on. The values are single lines."""
+    path = settings_file()
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write("# Written by manage.py init. The environment wins over this file.\n")
+        for name, value in values.items():
+            quoted = value.replace("\\", "\\\\").replace('"', '\\"')
+            file.write(f'{name}="{quoted}"\n')
+        file.flush()
+        os.fsync(file.fileno())
+    draft.rename(path)
 
 
 def secret(name: str) -> str:

@@ -21,7 +21,8 @@ from ects_site.environment import (
     secret_from,
 )
 
-load_settings_file()
+FROM_SETTINGS_FILE = load_settings_file()
+"""Names of the variables that ``init`` has set."""
 
 VERSION = "0.1.0"
 DATA_DIR = data_dir()
@@ -121,6 +122,8 @@ DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DATABASES["default"]["CONN_MAX_AGE"] = 60
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # Without IMMEDIATE, concurrent writers fail by the thousand when a read lock has to become a write lock.
+    # Tests too work on a file: SQLite's shared memory locks whole tables, and fails where a file waits.
+    DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
     options: dict[str, object] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
