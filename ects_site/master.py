@@ -43,7 +43,7 @@ PRUNE_EVERY = 3600.0
 EPOCH_EVERY = 2.0
 """Seconds between two rounds of each of the leader's duties."""
 
-STOP_WITHIN = 8.0
+STOP_WITHIN = 5.0
 """Seconds from SIGTERM to the end, whatever the database is doing."""
 
 FIRST_PAUSE = 0.5

@@ -1,0 +1,125 @@
+"""``manage.py init`` in processes of its own, against real servers."""
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+import yaml
+
+from coordination import documents
+from coordination.etcd import SyncEtcd
+from coordination.gateway import EtcdSettings
+from tests.etcd_server import EtcdServer
+from tests.site.processes import manage
+
+WHO = ("--name", "boss", "--email", "boss@example.org", "--pass", "first password")
+
+
+def _file(directory: Path, content: dict, name: str = "config.json") -> str:
+    path = directory / name
+    path.write_text(json.dumps(content) if name.endswith("json") else yaml.safe_dump(content))
+    return str(path)
+
+
+def _may_sign_in(directory: Path, password: str) -> bool:
+    script = "from django.contrib.auth.models import User; print('yes', User.objects.get().check_password(%r))"
+    return "yes True" in manage(directory, "shell", "-c", script % password).stdout
+
+
+def test_json_without_servers(tmp_path: Path) -> None:
+    path = _file(tmp_path, {"auth": {"ttl": 60}, "notification": {"host": "smtp.example", "pass": '$a"\\n'}})
+    made = manage(tmp_path / "var", "init", "--mode", "json", "--path", path, *WHO)
+    assert made.returncode == 0, made.stderr
+    assert "first password" not in made.stdout + made.stderr
+    assert stat.S_IMODE((tmp_path / "var" / "settings.env").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "var").stat().st_mode) == 0o700
+    assert _may_sign_in(tmp_path / "var", "first password")
+    script = "from django.conf import settings; print('kept', settings.ECTS_EMAIL['password'] == %r)"
+    assert "kept True" in manage(tmp_path / "var", "shell", "-c", script % '$a"\\n').stdout
+
+
+def test_it_is_not_done_twice_unless_forced(tmp_path: Path) -> None:
+    var = tmp_path / "var"
+    first = _file(tmp_path, {"notification": {"host": "one.example", "user": "me"}})
+    second = _file(tmp_path, {"notification": {"host": "two.example"}})
+    assert manage(var, "init", "--mode", "json", "--path", first, *WHO).returncode == 0
+    again = manage(var, "init", "--mode", "json", "--path", first, *WHO[:4], "--pass", "second password")
+    assert again.returncode == 1
+    assert "--force replaces" in again.stderr
+    assert _may_sign_in(var, "first password")
+
+    _file(tmp_path, {"notification": {"host": "two.example"}})
+    forced = manage(
+        var, "init", "--mode", "json", "--path", second, *WHO[:4], "--force", ECTS_ADMIN_PASSWORD="second password"
+    )
+    assert forced.returncode == 0, forced.stderr
+    assert _may_sign_in(var, "second password")
+    kept = (var / "settings.env").read_text()
+    assert "two.example" in kept
+    assert "ECTS_EMAIL_USER" not in kept
+
+
+def test_yaml_with_mysql_and_etcd(tmp_path: Path, etcd: EtcdServer, mariadb_socket: str) -> None:
+    database = {"host": mariadb_socket, "name": "made-by-init", "user": "root"}
+    content = {
+        "database": database,
+        "etcd": {"endpoints": [etcd.endpoint], "config": "/by-init/config"},
+        "notification": {"url": "https://ects.example"},
+    }
+    path = _file(tmp_path, content, "config.yaml")
+    made = manage(tmp_path / "var", "init", "--mode", "yaml", "--path", path, *WHO)
+    assert made.returncode == 0, made.stderr
+    assert "made the database made-by-init" in made.stdout
+    assert not (tmp_path / "var" / "ects.sqlite3").exists()
+    assert _may_sign_in(tmp_path / "var", "first password")
+
+    gateway = SyncEtcd(EtcdSettings(endpoints=(etcd.endpoint,)))
+    item = gateway.get("/by-init/config")
+    gateway.close()
+    assert item is not None
+    body = json.loads(item.value)["body"]
+    assert documents.decode_config(body).server_url == "https://ects.example"
+
+    # Another host of the same cluster: the database is there, and so is the administrator.
+    other = manage(tmp_path / "other", "init", "--mode", "yaml", "--path", path, *WHO)
+    assert other.returncode == 1
+    assert "there is a user boss already" in other.stderr
+    assert not (tmp_path / "other" / "settings.env").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"database": {"name": "d", "user": "u", "port": 1}}, "database: Can't connect to server on '127.0.0.1'"),
+        ({"etcd": {"endpoints": ["127.0.0.1:1"]}}, "etcd.endpoints: 127.0.0.1:1: "),
+        ({"database": {"name": "d"}}, "database.user: it is missing"),
+    ],
+)
+def test_nothing_is_kept_of_what_fails(tmp_path: Path, content: dict, said: str) -> None:
+    made = manage(tmp_path / "var", "init", "--mode", "json", "--path", _file(tmp_path, content), *WHO)
+    assert made.returncode == 1
+    assert said in made.stderr
+    assert "Traceback" not in made.stderr
+    assert not (tmp_path / "var" / "settings.env").exists()
+
+
+def test_a_variable_that_would_win_is_named(tmp_path: Path) -> None:
+    path = _file(tmp_path, {"notification": {"host": "smtp.example"}})
+    made = manage(tmp_path / "var", "init", "--mode", "json", "--path", path, *WHO, ECTS_EMAIL_HOST="other.example")
+    assert made.returncode == 1
+    assert "ECTS_EMAIL_HOST is set in this environment" in made.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--name", "boss"), "--pass: a password"),
+        (("--pass", "x", "--email", "nobody"), "--email: Enter a valid email"),
+        (("--pass", "x", "--name", ""), "--name: "),
+    ],
+)
+def test_the_administrator_is_named(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
+    made = manage(tmp_path / "var", "init", "--mode", "json", "--path", _file(tmp_path, {}), *arguments)
+    assert made.returncode == 1
+    assert said in made.stderr
