@@ -131,10 +131,12 @@ def test_a_secret_is_used_and_masked(ects: Installation) -> None:
 def test_a_pipeline_bound_to_two_workers_runs_on_both(ects: Installation) -> None:
     ects.add_worker("second")
     nodes = [node["id"] for node in ects.nodes()]
-    where = ects.task("shell", 'echo "on $ECTS_NODE"')
+    where = ects.task("shell", 'echo "on {{ node }}"')
     pipeline = ects.pipeline("* * * * * *", [{"task": where, "position": 0}], nodes=nodes)
-    wait_for("runs on both", lambda: {run["node"] for run in ects.runs(pipeline)} == set(nodes))
+    wait_for("runs on both", lambda: {run["node"] for run in ects.ended(pipeline)} == set(nodes))
     ects.disable(pipeline)
+    for run in ects.ended(pipeline):
+        assert run["steps"][0]["output"] == f"on {run['node_name']}\n"
 
 
 def test_the_global_pause(ects: Installation) -> None:

@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx
@@ -194,8 +194,8 @@ class Service:
         await self._supervisor.stop("timer")
         log.info("stopping; %d runs are going", self._dispatcher.running)
         await self._dispatcher.drain(self._options.grace)
-        await self._presence.aclose()
         await self._supervisor.stop()
+        await self._presence.aclose()
         await self._shipper.drain(SHIP_PATIENCE)
         await self._hands.close()
         await self._guard.close()
@@ -218,6 +218,7 @@ class Service:
         self._timer.nudge()
 
     def _make_execution(self, document: PipelineDocument, spec: RunSpec) -> Execution:
+        spec = replace(spec, node=self._identity.node, node_name=self._identity.name)
         return Execution(document, spec, self._open(document), self._journal, self._clock, self._hands)
 
     def _open(self, document: PipelineDocument) -> dict[str, str]:
