@@ -3,10 +3,12 @@
 import logging
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth import authenticate
 from django.db import InterfaceError, OperationalError
 from django.db.models import ProtectedError
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.translation import gettext as _
 from django.views import defaults
 from drf_spectacular.utils import extend_schema, inline_serializer
 from knox.models import AuthToken
@@ -14,6 +16,7 @@ from rest_framework import permissions, serializers, status
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.throttling import AnonRateThrottle
 from rest_framework.views import APIView
 from rest_framework.views import exception_handler as drf_exception_handler
 
@@ -49,6 +52,15 @@ def server_error(request: HttpRequest) -> HttpResponse:
     return defaults.server_error(request)
 
 
+def locked_out(request: HttpRequest, response: HttpResponse | None = None, credentials: Any = None) -> HttpResponse:
+    """429, what django-axes answers to too many wrong passwords: JSON below ``/api/``."""
+    said = _("Too many wrong passwords: wait for a quarter of an hour, or ask an administrator.")
+    headers = {"Retry-After": str(int(settings.AXES_COOLOFF_TIME * 3600))}
+    if request.path.startswith("/api/"):
+        return JsonResponse({"detail": said}, status=429, headers=headers)
+    return HttpResponse(said, status=429, headers=headers, content_type="text/plain; charset=utf-8")
+
+
 class CredentialsSerializer(serializers.Serializer):
     """User name and password."""
 
@@ -56,24 +68,31 @@ class CredentialsSerializer(serializers.Serializer):
     password = serializers.CharField(max_length=1000, trim_whitespace=False)
 
 
+class TokenThrottle(AnonRateThrottle):
+    """For one address; django-axes counts wrong passwords for each name."""
+
+    rate = "120/min"
+
+
 class TokenView(APIView):
-    """``POST /api/v1/auth/token/``: a token for ``Authorization: Bearer <token>``. Wrong passwords are throttled."""
+    """``POST /api/v1/auth/token/``: a token for ``Authorization: Bearer <token>``."""
 
     authentication_classes: list[Any] = []
     permission_classes = [permissions.AllowAny]
+    throttle_classes = [TokenThrottle]
 
     @extend_schema(
         request=CredentialsSerializer,
         responses=inline_serializer("Token", {"token": serializers.CharField()}),
     )
     def post(self, request: Request) -> Response:
-        """200 with the token; 401 for a wrong user name or password."""
+        """200 with the token; 401 for a wrong user name or password, 429 after too many of them."""
         serializer = CredentialsSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         user = authenticate(request._request, **serializer.validated_data)
         if user is None or not user.is_active:
-            raise AuthenticationFailed("User name or password is wrong, or there were too many tries: wait a while.")
-        _, token = AuthToken.objects.create(user)
+            raise AuthenticationFailed("User name or password is wrong.")
+        _row, token = AuthToken.objects.create(user)
         return Response({"token": token})
 
     def get_authenticate_header(self, request: Request) -> str:

@@ -1,0 +1,106 @@
+"""Secrets and settings files: who wins, what they may hold, and who may read them."""
+
+import stat
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from ects_site import environment
+from tests.site.processes import ROOT, manage
+from tests.site.processes import environment as clean
+
+
+@pytest.fixture(autouse=True)
+def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ECTS_DATA_DIR", str(tmp_path / "var"))
+    return tmp_path / "var"
+
+
+def test_a_secret_is_made_once_for_this_user_only(data_dir: Path) -> None:
+    first = environment.secret("SECRET_KEY")
+    assert len(bytes.fromhex(first)) == 32
+    assert environment.secret("SECRET_KEY") == first
+    assert environment.secret("ENCRYPTION_KEY") != first
+    assert stat.S_IMODE((data_dir / "secrets" / "secret_key").stat().st_mode) == 0o600
+    assert stat.S_IMODE(data_dir.stat().st_mode) == 0o700
+
+
+def test_processes_that_start_at_once_have_one_secret(tmp_path: Path) -> None:
+    script = "from ects_site import environment as e; print(e.secret('SECRET_KEY'))"
+
+    def start(_: int) -> str:
+        command = [sys.executable, "-c", script]
+        return subprocess.run(
+            command, cwd=ROOT, env=clean(tmp_path / "new"), capture_output=True, text=True, check=True
+        ).stdout
+
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(start, range(4)))) == 1
+
+
+def test_where_a_secret_comes_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert environment.secret_from("ECTS_X_PASSWORD") == ""
+    monkeypatch.setenv("ECTS_X_PASSWORD", "$HOME of mine")
+    assert environment.secret_from("ECTS_X_PASSWORD") == "$HOME of mine"
+    (tmp_path / "mounted").write_text("from the file\n")
+    monkeypatch.setenv("ECTS_X_PASSWORD_FILE", str(tmp_path / "mounted"))
+    assert environment.secret_from("ECTS_X_PASSWORD") == "from the file"
+
+
+def test_a_secret_file_that_is_no_good_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECTS_SECRET_KEY_FILE", str(tmp_path / "none"))
+    with pytest.raises(ImproperlyConfigured, match=r"ECTS_SECRET_KEY_FILE: .*none cannot be read: No such file"):
+        environment.secret("SECRET_KEY")
+    (tmp_path / "none").write_text("\n")
+    with pytest.raises(ImproperlyConfigured, match="is empty"):
+        environment.secret("SECRET_KEY")
+
+
+@pytest.mark.parametrize("value", ["abc", "zz" * 32, "00" * 31])
+def test_an_encryption_key_of_another_size_is_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECTS_ENCRYPTION_KEY", value)
+    with pytest.raises(ImproperlyConfigured, match="32 bytes in hexadecimal"):
+        environment.encryption_key()
+
+
+@pytest.mark.parametrize(
+    "value", ["plain", "$HOME", "a b", "'single'", '"double"', "back\\slash\\n", "hash # tag", "ü界", '\\"', "="]
+)
+def test_the_settings_file_gives_back_what_was_written(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ECTS_T", raising=False)
+    environment.write_settings_file({"ECTS_T": value})
+    assert stat.S_IMODE(environment.settings_file().stat().st_mode) == 0o600
+    assert environment.load_settings_file() == {"ECTS_T"}
+    assert environment.secret_from("ECTS_T") == value
+    monkeypatch.setenv("ECTS_T", "")
+
+
+def test_the_environment_wins_over_the_settings_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    environment.write_settings_file({"ECTS_T": "file"})
+    monkeypatch.setenv("ECTS_T", "environment")
+    assert environment.load_settings_file() == frozenset()
+    assert environment.secret_from("ECTS_T") == "environment"
+
+
+def test_etcd_is_the_one_named_else_the_private_one(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ECTS_ETCD_ENDPOINTS", raising=False)
+    assert environment.etcd_endpoints() == ["127.0.0.1:2379"]
+    (data_dir / "etcd").mkdir(parents=True)
+    (data_dir / "etcd" / "endpoint").write_text("127.0.0.1:21000")
+    assert environment.etcd_endpoints() == ["127.0.0.1:21000"]
+    monkeypatch.setenv("ECTS_ETCD_ENDPOINTS", "a:1, b:2")
+    assert environment.etcd_endpoints() == ["a:1", "b:2"]
+
+
+def test_a_deployment_passes_djangos_checks(tmp_path: Path) -> None:
+    checked = manage(
+        tmp_path,
+        *("check", "--deploy", "--fail-level", "WARNING"),
+        ECTS_SERVER_URL="https://ects.example",
+        ECTS_ALLOWED_HOSTS="ects.example",
+    )
+    assert checked.returncode == 0, checked.stderr
