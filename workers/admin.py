@@ -2,15 +2,34 @@
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
+from unfold.widgets import UnfoldAdminTextareaWidget
 
 from workers import enrolment
 from workers.models import EnrolmentToken, Node, Refusal
+
+
+class NodeForm(forms.ModelForm):
+    """Labels are a map of short texts."""
+
+    class Meta:
+        model = Node
+        fields = ["name", "description", "labels"]
+        widgets = {"labels": UnfoldAdminTextareaWidget(attrs={"rows": 3, "placeholder": '{"site": "berlin"}'})}
+
+    def clean_labels(self) -> dict[str, str]:
+        """Names and values are texts."""
+        labels = self.cleaned_data["labels"] or {}
+        if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
+            raise forms.ValidationError(_('Write a JSON object of texts, such as {"site": "berlin"}.'))
+        return labels
 
 
 class RefusalInline(TabularInline):
@@ -30,6 +49,7 @@ class RefusalInline(TabularInline):
 class NodeAdmin(ModelAdmin):
     """Read-mostly: a node describes itself."""
 
+    form = NodeForm
     list_display = ["display_status", "name", "mode", "host", "version", "running", "capacity", "backlog", "last_seen"]
     list_display_links = ["name"]
     list_filter = ["mode", "online"]
@@ -40,32 +60,29 @@ class NodeAdmin(ModelAdmin):
             _("State"),
             {
                 "fields": [
-                    "display_status",
-                    "mode",
-                    "host",
-                    "version",
+                    ("status", "mode"),
+                    ("host", "version"),
                     ("running", "capacity"),
-                    ("backlog", "clock_skew"),
-                    "etcd_connected",
-                    "draining",
-                    "incidents",
+                    ("backlog", "clock"),
+                    ("etcd_connected", "draining"),
+                    "wrong",
                     ("last_seen", "started_at", "enrolled_at"),
                 ]
             },
         ),
     ]
     readonly_fields = [
-        "display_status",
+        "status",
+        "clock",
+        "wrong",
         "mode",
         "host",
         "version",
         "running",
         "capacity",
         "backlog",
-        "clock_skew",
         "etcd_connected",
         "draining",
-        "incidents",
         "last_seen",
         "started_at",
         "enrolled_at",
@@ -77,6 +94,22 @@ class NodeAdmin(ModelAdmin):
     def display_status(self, node: Node) -> tuple[str, Any]:
         """A badge."""
         return node.status, _("online") if node.online else _("offline")
+
+    @admin.display(description=_("status"))
+    def status(self, node: Node) -> Any:
+        """In words."""
+        return _("online") if node.online else _("offline")
+
+    @admin.display(description=_("clock, against the console's"))
+    def clock(self, node: Node) -> str:
+        """With its sign: ahead or behind."""
+        return "–" if node.clock_skew is None else f"{node.clock_skew:+.3f} s"
+
+    @admin.display(description=_("incidents"))
+    def wrong(self, node: Node) -> Any:
+        """What the node says is wrong with it now."""
+        lines = format_html_join("", "<li>{}</li>", ((sentence,) for sentence in node.incidents))
+        return format_html("<ul>{}</ul>", lines) if lines else _("none")
 
     @admin.action(description=_("Revoke the tokens of these nodes"), permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: Any) -> None:

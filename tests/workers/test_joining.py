@@ -249,6 +249,14 @@ class TestNodesOverTheApi:
         node = Node.objects.create(name="n", incidents=["<b>disk full</b>"])
         assert client.get("/admin/workers/node/").status_code == 200
         page = client.get(f"/admin/workers/node/{node.pk}/change/").content.decode()
+        assert "&lt;b&gt;disk full" in page
         assert "<b>disk full" not in page
+        url = f"/admin/workers/node/{node.pk}/change/"
+        inline = {"refusals-TOTAL_FORMS": 0, "refusals-INITIAL_FORMS": 0}
+        refused = client.post(url, {"name": "n", "labels": "[1]", **inline})
+        assert "JSON object of texts" in refused.content.decode()
+        assert client.post(url, {"name": "n", "labels": '{"a": "b"}', **inline}).status_code == 302
+        node.refresh_from_db()
+        assert node.labels == {"a": "b"}
         made = client.post("/admin/workers/enrolmenttoken/add/", {"uses": 1}, follow=True)
         assert "ECTS_ENROLMENT_TOKEN=ects1." in made.content.decode()
