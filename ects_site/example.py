@@ -1,11 +1,11 @@
 """What a new installation holds: an administrator, and an example pipeline with all its parts."""
 
-import os
 import secrets
 
 from django.contrib.auth import get_user_model
 from django.db import transaction
 
+from ects_site.environment import secret_from
 from pipelines.models import Binding, Pipeline, Step
 from tasks.models import Secret, Task
 from workers.models import Node
@@ -18,7 +18,7 @@ def make_admin() -> str | None:
     users = get_user_model().objects
     if users.exists():
         return None
-    password = os.environ.get("ECTS_ADMIN_PASSWORD") or secrets.token_urlsafe(12)
+    password = secret_from("ECTS_ADMIN_PASSWORD") or secrets.token_urlsafe(12)
     users.create_superuser(ADMIN, "admin@localhost", password)
     return password
 

@@ -142,6 +142,7 @@ class Master:
                 log.warning("etcd has lost what it held: publishing everything again")
                 self._resync_now.set()
             self._seen = (epoch, snapshot.revision)
+            log.debug("etcd is at revision %d", snapshot.revision)
             await asyncio.sleep(EPOCH_EVERY)
 
     async def _make_epoch(self) -> None:

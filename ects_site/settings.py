@@ -117,7 +117,7 @@ TEMPLATES = [
     },
 ]
 
-DATABASES = {"default": env.db_url("ECTS_DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'ects.sqlite3'}")}
+DATABASES = {"default": env.db_url_config(secret_from("ECTS_DATABASE_URL") or f"sqlite:///{DATA_DIR / 'ects.sqlite3'}")}
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DATABASES["default"]["CONN_MAX_AGE"] = 60
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
