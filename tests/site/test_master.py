@@ -1,0 +1,126 @@
+"""Masters as processes of their own: one leads, another takes over, what etcd has lost comes back, and they stop."""
+
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from coordination.etcd import SyncEtcd
+from coordination.gateway import Delete, EtcdSettings, Put
+from coordination.keys import Keys
+from tests import etcd_server
+from tests.etcd_server import EtcdServer, wait_until
+from tests.site.processes import environment, kill, manage, running, wait_for_line
+
+KEYS = Keys()
+
+
+class House:
+    """An etcd of its own, a migrated database, and masters that resync only when they have a reason."""
+
+    def __init__(self, directory: Path, etcd: EtcdServer, stack: ExitStack) -> None:
+        self.directory = directory
+        self.etcd = etcd
+        self.gateway = SyncEtcd(EtcdSettings(endpoints=(etcd.endpoint,)))
+        self._stack = stack
+        self._settings = {
+            "ECTS_ETCD_ENDPOINTS": etcd.endpoint,
+            "ECTS_RESYNC_SECONDS": "3600",
+            "ECTS_LOG_LEVEL": "DEBUG",
+        }
+        migrated = manage(directory, "migrate", **self._settings)
+        assert migrated.returncode == 0, migrated.stderr
+
+    def master(self, name: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "manage.py", "runmaster"]
+        env = environment(self.directory, **self._settings)
+        return self._stack.enter_context(running(self.log(name), command, env))
+
+    def log(self, name: str) -> Path:
+        return self.directory / f"{name}.log"
+
+    def holds(self, key: str) -> bool:
+        return self.gateway.get(key) is not None
+
+    def leads(self, name: str, times: int = 1) -> None:
+        wait_until(lambda: self.log(name).read_text().count("leading\n") >= times, f"{name} leads", 30)
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    with ExitStack() as stack:
+        etcd = stack.enter_context(etcd_server.running(tmp_path / "etcd"))
+        it = House(tmp_path, etcd, stack)
+        yield it
+        it.gateway.close()
+
+
+def _has(house: House, *keys: str) -> Callable[[], bool]:
+    return lambda: all(map(house.holds, keys))
+
+
+def test_one_leads_and_another_takes_over(house: House) -> None:
+    first = house.master("first")
+    house.leads("first")
+    wait_until(_has(house, KEYS.config(), KEYS.epoch()), "settings and epoch are in etcd", 20)
+    [present] = house.gateway.snapshot(KEYS.nodes()).items
+    assert b'"mode":"master"' in present.value
+
+    second = house.master("second")
+    wait_until(lambda: house.log("second").exists() and second.poll() is None, "the second has begun")
+    first.send_signal(signal.SIGTERM)
+    assert first.wait(10) == 0
+    house.leads("second")
+
+    third = house.master("third")
+    kill(second)
+    house.leads("third")
+    assert third.poll() is None
+
+
+def test_what_etcd_has_lost_comes_back_at_once(house: House) -> None:
+    house.master("one")
+    wait_until(_has(house, KEYS.config(), KEYS.epoch()), "settings and epoch are in etcd", 20)
+    before = house.gateway.get(KEYS.epoch())
+    house.etcd.kill()
+    house.etcd.wipe()
+    house.etcd.start()
+    wait_until(_has(house, KEYS.config(), KEYS.epoch()), "settings and a new epoch are in etcd", 30)
+    assert house.gateway.get(KEYS.epoch()).value != before.value
+
+
+def test_an_etcd_that_went_back_is_noticed(house: House) -> None:
+    data, copy = house.directory / "etcd" / "data", house.directory / "copy"
+    house.master("one")
+    wait_until(_has(house, KEYS.config(), KEYS.epoch()), "settings and epoch are in etcd", 20)
+    house.gateway.transact([], [Delete(KEYS.config())])
+    house.etcd.kill()
+    shutil.copytree(data, copy)
+    house.etcd.start()
+    last = house.gateway.transact([], [Put("/elsewhere", b"later")]).revision
+    wait_for_line(house.log("one"), f"etcd is at revision {last}")
+    assert not house.holds(KEYS.config()), "it is published again for another reason"
+    house.etcd.kill()
+    shutil.rmtree(data)
+    copy.rename(data)
+    house.etcd.start()
+    wait_for_line(house.log("one"), "etcd has lost what it held")
+    wait_until(_has(house, KEYS.config()), "the settings are back", 20)
+
+
+def test_it_stops_although_the_database_is_locked(house: House) -> None:
+    database = sqlite3.connect(house.directory / "ects.sqlite3", isolation_level=None)
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        master = house.master("one")
+        house.leads("one")
+        master.send_signal(signal.SIGTERM)
+        master.wait(12)
+    finally:
+        database.close()
