@@ -104,8 +104,8 @@ class Single:
         endpoint, command = etcd_process.prepare(self._data / "etcd", binary)
         # The settings were read before the port was chosen.
         settings.ECTS_ETCD = dataclasses.replace(settings.ECTS_ETCD, endpoints=(endpoint,))
-        # etcd 3.4 reads ETCD_* from the environment and refuses what it was also told by flag.
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("ETCD_")}
+        # etcd 3.4 reads ETCD_* from the environment and refuses what it was also told by flag; ours hold passwords.
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("ETCD_", "ECTS_"))}
         await self._supervisor.start("etcd", command, clean)
         await self._until(self._etcd_answers, "etcd answers")
 
@@ -116,6 +116,8 @@ class Single:
         node = self._local_node()
         if self._password is not None:
             example.make_example(self._url, node)
+        else:
+            example.follow_port(self._url)
 
     def _local_node(self) -> Node:
         """The node of this machine's worker; one that has not joined this installation gets a token."""
