@@ -87,7 +87,7 @@ echo "the word is $WORD"
 def _secret(value: str) -> bytes:
     secret = Secret()
     secret.set_value(value)
-    return secret.ciphertext
+    return bytes(secret.ciphertext)
 
 
 def _task(name: str, content: str, description: str, **more: object) -> Task:

@@ -1,7 +1,7 @@
 """How the API reads JSON: as Django REST framework does, with no body that it cannot refuse."""
 
 from collections.abc import Mapping
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import JSONParser
@@ -11,7 +11,7 @@ class Json(JSONParser):
     """Nested too deep, or in an encoding that nobody knows: 400 as well."""
 
     def parse(
-        self, stream: BinaryIO, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
         """Raises ParseError for whatever is not JSON."""
         try:

@@ -14,8 +14,8 @@ class Table:
 
     def __init__(self, model: type[models.Model], columns: Sequence[str], unique: Sequence[str]) -> None:
         self._model = model
-        self._fields = [model._meta.get_field(name) for name in columns]
-        self._unique = [model._meta.get_field(name) for name in unique]
+        self._fields: list[Any] = [model._meta.get_field(name) for name in columns]
+        self._unique: list[Any] = [model._meta.get_field(name) for name in unique]
 
     def upsert(self, rows: Iterable[Sequence[Any]]) -> None:
         """Inserts each row, or replaces the one of the same name. Values in the order of the columns."""

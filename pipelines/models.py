@@ -25,7 +25,7 @@ class PipelineQuerySet(DefinitionQuerySet):
             values.setdefault("not_before", now())
         return super().update(**values)
 
-    update.alters_data = True
+    update.alters_data = True  # type: ignore[attr-defined]
 
 
 class Pipeline(Definition):
@@ -92,7 +92,7 @@ class Pipeline(Definition):
     updated_at = models.DateTimeField(_("updated"), auto_now=True)
     history = HistoricalRecords(excluded_fields=["generation", "not_before"])
 
-    objects = PipelineQuerySet.as_manager()
+    objects = PipelineQuerySet.as_manager()  # type: ignore[misc]
 
     class Meta:
         verbose_name = _("pipeline")

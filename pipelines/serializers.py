@@ -60,7 +60,7 @@ class PipelineSerializer(serializers.ModelSerializer):
     """
 
     id = serializers.UUIDField(read_only=True)
-    steps = StepSerializer(many=True, required=False, max_length=MAX_STEPS)
+    steps = StepSerializer(many=True, required=False, max_length=MAX_STEPS)  # type: ignore[call-arg]
     nodes = NodesField(source="bindings", required=False)
     node_labels = TextMapField(required=False)
     published = serializers.SerializerMethodField()

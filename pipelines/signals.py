@@ -91,7 +91,7 @@ def remember_node(instance: Node, **kwargs: Any) -> None:
     """A node is saved often for what it says of itself; only a few fields concern pipelines."""
     before = Node.objects.filter(pk=instance.pk).values(*NODE_FIELDS).first()
     after = {name: getattr(instance, name) for name in NODE_FIELDS}
-    instance.concerns_pipelines = _comparable(before) != _comparable(after)
+    instance.concerns_pipelines = _comparable(before) != _comparable(after)  # type: ignore[attr-defined]
 
 
 @receiver(post_save, sender=Node)

@@ -53,8 +53,8 @@ def pipeline_errors(pipeline: Pipeline, now: datetime) -> Errors:
         found["placement"] = [_("It comes with a later version; choose every.")]
     if pipeline.overlap not in (Pipeline.Overlap.ALLOW, Pipeline.Overlap.SKIP):
         found["overlap"] = [_("It comes with a later version; choose skip or allow.")]
-    if problem := text_map_error(pipeline.node_labels):
-        found["node_labels"] = [problem]
+    if wrong_labels := text_map_error(pipeline.node_labels):
+        found["node_labels"] = [wrong_labels]
     return found
 
 

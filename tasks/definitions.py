@@ -20,20 +20,20 @@ class DefinitionQuerySet(models.QuerySet):
     def update(self, **values: Any) -> int:
         """As Django's, and tells. ``bulk_update`` comes by here too."""
         with transaction.atomic(using=self.db):
-            changed = list(self.order_by("pk").select_for_update())
+            changed: list[Any] = list(self.order_by("pk").select_for_update())
             # By primary key: the filter may ask for what is being changed.
-            exactly = self.model._default_manager.using(self.db).filter(pk__in=[row.pk for row in changed])
+            exactly: Any = self.model._default_manager.using(self.db).filter(pk__in=[row.pk for row in changed])
             updated = exactly.update_quietly(**values)
             definitions_changed.send(sender=self.model, instances=changed)
         return updated
 
-    update.alters_data = True
+    update.alters_data = True  # type: ignore[attr-defined]
 
     def update_quietly(self, **values: Any) -> int:
         """Django's ``update``: for columns that no worker sees."""
         return super().update(**values)
 
-    update_quietly.alters_data = True
+    update_quietly.alters_data = True  # type: ignore[attr-defined]
 
     def bulk_create(self, objs: Iterable[Any], *args: Any, **kwargs: Any) -> list[Any]:
         """As Django's, and tells."""

@@ -2,9 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import Iterable
 from contextlib import aclosing
-from typing import cast
 
 from django.db import close_old_connections
 from django.utils import timezone
@@ -13,7 +12,7 @@ from msgspec import DecodeError
 from coordination import documents
 from coordination.documents import Presence
 from coordination.errors import Compacted
-from coordination.gateway import Batch, Gateway, KeyValue
+from coordination.gateway import Gateway, KeyValue
 from coordination.keys import Keys
 from workers.models import Node
 
@@ -36,8 +35,7 @@ async def follow(gateway: Gateway, keys: Keys) -> None:
 
 
 async def _follow_changes(gateway: Gateway, keys: Keys, revision: int) -> None:
-    watch = cast("AsyncGenerator[Batch]", gateway.watch(keys.nodes(), revision))
-    async with aclosing(watch) as batches:
+    async with aclosing(gateway.watch(keys.nodes(), revision)) as batches:
         async for batch in batches:
             for event in batch.events:
                 if event.kind == "put":
