@@ -39,6 +39,7 @@ def test_killed_and_begun_again_on_another_port(tmp_path: Path) -> None:
     with _single(tmp_path, "first", first_port, ECTS_ADMIN_PASSWORD=PASSWORD) as single:
         wait_for_line(tmp_path / "first", "Stop with Ctrl-C", 90)
         assert PASSWORD in wait_for_line(tmp_path / "first", "Password:")
+        assert httpx.get(f"http://127.0.0.1:{first_port}/static/ects/ects.css").status_code == 200
         with _signed_in(first_port) as api:
             [run, *_] = wait_until(lambda: _succeeded(api), "the example has run", 30)
         assert [step["state"] for step in run["steps"]][:3] == ["succeeded", "succeeded", "failed"]
