@@ -18,6 +18,8 @@ class LeaseKeeper:
     ``on_granted(lease)`` is awaited after each grant: the owner writes its keys there. When it raises a
     CoordinationError it is called again. ``on_lost()`` is called once for each loss: the store says that the lease is
     gone, or it must be gone by the local clock since the last renewal was sent more than ``ttl`` seconds ago.
+    ``on_renewed(sent, ttl)`` is called once the owner's keys are there and after each renewal: the lease lives for
+    ``ttl`` seconds from ``sent`` at least.
     ``clock`` gives monotonic seconds (CLOCK_BOOTTIME where a suspended machine must count), ``sleep`` waits.
     """
 
@@ -29,17 +31,20 @@ class LeaseKeeper:
         *,
         clock: Callable[[], float],
         on_lost: Callable[[], None] = lambda: None,
+        on_renewed: Callable[[float, float], None] = lambda sent, ttl: None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._gateway = gateway
         self._ttl = ttl
         self._on_granted = on_granted
         self._on_lost = on_lost
+        self._on_renewed = on_renewed
         self._clock = clock
         self._sleep = sleep
         self._retry = min(1.0, ttl / 10)
         self._lease: Lease | None = None
         self._announced = False
+        self._sent = -math.inf
         self._renew_at = -math.inf
         self._deadline = -math.inf
         self._closing = asyncio.Event()
@@ -112,10 +117,13 @@ class LeaseKeeper:
         async with asyncio.timeout(self._deadline - self._clock()):
             await self._on_granted(lease)
         self._announced = True
+        self._on_renewed(self._sent, self._deadline - self._sent)
 
     def _renewed(self, sent: float, ttl: float) -> None:
-        self._deadline = sent + ttl
+        self._sent, self._deadline = sent, sent + ttl
         self._renew_at = sent + ttl / 3
+        if self._announced:
+            self._on_renewed(sent, ttl)
 
     def _lose(self, reason: str) -> None:
         log.warning("lease of %g s lost: %s", self._ttl, reason)

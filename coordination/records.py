@@ -113,7 +113,8 @@ Record = RunRecord | StepRecord | OutputRecord | AppliedRecord | RefusedRecord |
 
 class NodeReport(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How the node is, sent with each batch. ``clock`` is the node's time when sending; ``backlog`` counts records
-    not yet delivered; ``incidents`` are sentences on what is wrong now (disk full, etcd unreachable)."""
+    not yet delivered; ``incidents`` are sentences on what is wrong now (disk full, etcd unreachable). ``void_epoch`` is
+    the epoch in which the node saw etcd go back in time, 0 for none: it has to be replaced."""
 
     version: str = ""
     clock: datetime | None = None
@@ -124,6 +125,7 @@ class NodeReport(Struct, frozen=True, kw_only=True, omit_defaults=True):
     draining: bool = False
     host: str = ""
     incidents: tuple[str, ...] = ()
+    void_epoch: int = 0
 
 
 class IngestBatch(Struct, frozen=True, kw_only=True, omit_defaults=True):

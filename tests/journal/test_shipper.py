@@ -4,7 +4,7 @@ import asyncio
 import gzip
 import json
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from msgspec import Raw
 
 from coordination import records
 from coordination.records import AppliedRecord, NodeReport
@@ -109,13 +110,28 @@ class Recipient:
     token: str = "secret-token"
 
 
+class Observed:
+    """What the shipper tells of its deliveries."""
+
+    def __init__(self) -> None:
+        self.skew: float | None = None
+        self.generations: list[int] = []
+
+    def measured(self, skew: float) -> None:
+        self.skew = skew
+
+    def delivered(self, raw: Sequence[Raw]) -> None:
+        found = (records.decode_record(body) for body in raw)
+        self.generations += [record.generation for record in found if isinstance(record, AppliedRecord)]
+
+
 @asynccontextmanager
 async def shipping(path: Path, url: str, count: int) -> AsyncIterator[tuple[Shipper, Journal]]:
     journal = Journal(path / "journal.db", clock=QuickClock())
     await journal.open()
     await journal.state(*(AppliedRecord(pipeline="p", generation=i) for i in range(count)))
     async with httpx.AsyncClient() as client:
-        shipper = Shipper(journal, Recipient(url), client, QuickClock(), NodeReport)
+        shipper = Shipper(journal, Recipient(url), client, QuickClock(), NodeReport, Observed())
         task = asyncio.create_task(shipper.run())
         yield shipper, journal
         task.cancel()
@@ -202,6 +218,8 @@ async def test_a_stopping_worker_delivers_what_it_has(tmp_path: Path, console: t
     await journal.open()
     await journal.state(*(AppliedRecord(pipeline="p", generation=i) for i in range(1200)))
     async with httpx.AsyncClient() as client:
-        await Shipper(journal, Recipient(url), client, QuickClock(), NodeReport).drain(10)
+        observed = Observed()
+        await Shipper(journal, Recipient(url), client, QuickClock(), NodeReport, observed).drain(10)
     await journal.close()
-    assert state.taken == list(range(1200))
+    assert state.taken == observed.generations == list(range(1200))
+    assert observed.skew is not None

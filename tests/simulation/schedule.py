@@ -29,6 +29,9 @@ class Every:
         last = int((seconds(end) - self.offset) // self.period)
         return [wall(self.offset + n * self.period) for n in range(first, min(last, first + limit - 1) + 1)]
 
+    def jittered(self, instant: datetime) -> datetime:
+        return instant
+
     def blacked_out(self, instant: datetime) -> str | None:
         return None
 

@@ -13,6 +13,7 @@ calls ``poll(now)`` and carries out the actions, in their order:
   keep-alive of the session it names. The guard kills at the deadline of a run's session. Then ``ended``.
 - ``Reattached``: the run's deadline is now that of this session.
 - ``Kill``: this run is no longer ours; end it, then ``ended``.
+  A run that was killed because its deadline came is told by ``outlived`` instead.
 - ``Incident``: say this sentence to the console.
 - ``Wake``: poll again then, at the latest; always the last action.
 
@@ -26,14 +27,13 @@ runs before its claim is answered; an ambiguous transaction is repeated, the sam
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime
 
 from msgspec import structs
 
 from coordination import fires
 from coordination.documents import PipelineDocument
-from coordination.fires import Claim, FireRecord, Seen, Transaction
+from coordination.fires import Claim, FireRecord, Seen
 from coordination.gateway import Compare, KeyValue, Outcome
 from coordination.identity import SHARED, fire_run_id
 from coordination.keys import Keys
@@ -51,7 +51,7 @@ from workers.engine.claims_actions import (
 from workers.engine.claims_change import adopt_step, first_record, inherited, needs_adoption, repair_step
 from workers.engine.claims_fire import fire_step
 from workers.engine.claims_runs import Probes, finish_step, reattach_step, takeover_step
-from workers.engine.claims_scene import Job, MakeFires, Phase, Scene, Step
+from workers.engine.claims_scene import Flight, Job, MakeFires, Phase, Scene, Step
 from workers.engine.plan import Kill, Note
 from workers.engine.standing import Now, Standing
 
@@ -66,18 +66,6 @@ EPOCH_POLL = 2.0
 
 TRIM_AT = 50
 """So many ingested decisions in a record are trimmed for their own sake; fewer go along with the next transition."""
-
-
-@dataclass(slots=True)
-class _Flight:
-    """A transaction that is not answered yet. ``after`` None: a mere look. ``before`` is the revision it builds on,
-    which a watch may have shown to be outdated in the meantime."""
-
-    transaction: Transaction
-    after: FireRecord | None = None
-    step: Step | None = None
-    before: int = 0
-    repeat_at: float | None = None
 
 
 class SharedPlan:
@@ -102,7 +90,7 @@ class SharedPlan:
         self._document = document
         self._phases = [Phase(document.generation, document.not_before, document)]
         self._seen: Seen | None = None
-        self._flight: _Flight | None = None
+        self._flight: Flight | None = None
         self._jobs: dict[str, Job] = {}
         self._probes = Probes()
         self._told: set[tuple[datetime, int]] = set()
@@ -117,17 +105,35 @@ class SharedPlan:
     def done(self) -> bool:
         """The pipeline is gone from here and nothing of it is left to do."""
         phase, record = self._phases[0], self._seen.record if self._seen else None
-        if len(self._phases) > 1 or phase.document is not None or self._jobs or self._flight or record is None:
+        if len(self._phases) > 1 or phase.document is not None or self._jobs or self._flight:
             return False
-        return record.timing is None or record.timing.generation >= phase.generation
+        if phase.elsewhere:
+            return True
+        return record is not None and (record.timing is None or record.timing.generation >= phase.generation)
+
+    @property
+    def is_claiming(self) -> bool:
+        """A claim is on its way, or granted and not begun."""
+        return any(job.state in ("claiming", "granted") for job in self._jobs.values())
+
+    @property
+    def is_busy(self) -> bool:
+        """A transaction is not answered, or a run is not recorded as ended."""
+        return self._flight is not None or bool(self._jobs)
+
+    @property
+    def incident(self) -> str:
+        """What is wrong with its record now; empty when nothing is."""
+        return self._incident
 
     def document_changed(self, document: PipelineDocument) -> None:
         """A newer document; it holds from its ``not_before`` on."""
         self._enter(Phase(document.generation, document.not_before, document))
 
-    def removed(self, generation: int, at: datetime, reason: str) -> None:
-        """The pipeline is not to be fired as shared from this node any more after ``at``."""
-        self._enter(Phase(generation, at, None, reason))
+    def removed(self, generation: int, at: datetime, reason: str, *, elsewhere: bool = False) -> None:
+        """The pipeline is not to be fired as shared from this node any more after ``at``; ``elsewhere``: from other
+        nodes it still is."""
+        self._enter(Phase(generation, at, None, reason, elsewhere))
 
     def record_seen(self, item: KeyValue | None, now: Now) -> None:
         """The record as a watch shows it, which may be late: anything older than what is known is ignored."""
@@ -161,6 +167,10 @@ class SharedPlan:
                 job.state, job.ending = "ended", (state, reason)
         self._forget_ended()
 
+    def outlived(self, run: str) -> None:
+        """A run was ended because the right to run it was over: it is an orphan like that of a node that vanished."""
+        self._jobs = {nonce: job for nonce, job in self._jobs.items() if self._run_id(job.claim) != run}
+
     def ingested(self, instants: Iterable[tuple[datetime, int]]) -> None:
         """The ledger holds what this node journaled of these ``(instant, attempt)``."""
         self._ingested.update(instants)
@@ -184,7 +194,7 @@ class SharedPlan:
         if now.boot < self._resting_until:
             return
         if self._seen is None or self._standing.epoch is None or self._is_rolled_back():
-            self._fly(_Flight(fires.read(self._keys, self._pipeline)))
+            self._fly(Flight(fires.read(self._keys, self._pipeline)))
             self._resting_until = now.boot + EPOCH_POLL
             return
         right, epoch = self._standing.right, self._standing.epoch
@@ -209,7 +219,7 @@ class SharedPlan:
         if step.job is not None:
             step.job.fence = self._seen.mod_revision + 1
             self._jobs[step.job.claim.nonce] = step.job
-        self._fly(_Flight(transaction, after, step, self._seen.mod_revision))
+        self._fly(Flight(transaction, after, step, self._seen.mod_revision))
 
     def _step(self, now: Now, waits: list[datetime]) -> Step | None:
         """The one transition to propose, in the order of urgency."""
@@ -232,7 +242,7 @@ class SharedPlan:
         # A bad clock may not be the one to end the time in which memories are compared.
         settling = standing.settling(now) or (record.inherited is not None and standing.clock_trouble(now) != "")
         step = reattach_step(scene) or (None if settling else finish_step(scene))
-        if step is not None or standing.hindrance(now) or phase.at > now.wall:
+        if step is not None or phase.elsewhere or standing.hindrance(now) or phase.at > now.wall:
             return step
         if self._is_outdated(record):
             return None
@@ -249,7 +259,7 @@ class SharedPlan:
 
     # -- the view -----------------------------------------------------------------------------------------------
 
-    def _read(self, flight: _Flight, outcome: Outcome, now: Now) -> None:
+    def _read(self, flight: Flight, outcome: Outcome, now: Now) -> None:
         """What the store shows instead. It was read by the transaction, so it is the truth, however old it looks."""
         items = fires.found(outcome)
         epoch = items.get(self._keys.epoch())
@@ -261,7 +271,7 @@ class SharedPlan:
         elif self._seen is not None and self._seen.mod_revision == flight.before:
             self._refused_unchanged(flight, items, now)
 
-    def _refused_unchanged(self, flight: _Flight, items: dict[str, KeyValue], now: Now) -> None:
+    def _refused_unchanged(self, flight: Flight, items: dict[str, KeyValue], now: Now) -> None:
         """Refused for the sake of a session: an orphan's that lives (its next probe is set), the one that a fire was to
         be skipped for (then its runs are orphans), or our own (then there is nothing to do but wait for a new one)."""
         orphans = [key for key in (flight.step.reads if flight.step else ()) if key not in items]
@@ -373,7 +383,7 @@ class SharedPlan:
             self._phases.pop(0)
         self._document = self._phases[0].document or self._document
 
-    def _fly(self, flight: _Flight) -> None:
+    def _fly(self, flight: Flight) -> None:
         self._flight = flight
         self._actions.append(Send(flight.transaction))
 

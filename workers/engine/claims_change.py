@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from msgspec.structs import replace
+
 from coordination import fires
 from coordination.fires import Decision, Epoch, FireRecord
 from workers.engine.claims_scene import CHUNK, Scene, Step, gathered
@@ -85,7 +87,7 @@ def _closed(scene: Scene, moved: FireRecord, stays: Callable[[datetime], bool]) 
 def _newly_expected(scene: Scene) -> list[datetime]:
     """Instants from the change up to the mark that the new timing expects and the old one did not."""
     record, phase = scene.record, scene.phase
-    if phase.document is None or record.timing is None or record.mark <= phase.at:
+    if phase.document is None or record.timing is None or record.mark <= phase.at or _same_timing(scene):
         return []
     old = set(scene.fires(record.timing).between(phase.at, record.mark, CHUNK))
     new = scene.fires(fires.timing_of(phase.document)).between(phase.at, record.mark, CHUNK)
@@ -97,5 +99,15 @@ def _still_expected(scene: Scene) -> Callable[[datetime], bool]:
     phase = scene.phase
     if phase.document is None:
         return lambda _: False
+    if _same_timing(scene):
+        return lambda instant: instant > phase.at
     new = set(scene.fires(fires.timing_of(phase.document)).between(phase.at, scene.record.mark, CHUNK))
     return lambda instant: instant in new
+
+
+def _same_timing(scene: Scene) -> bool:
+    """The change is none of the instants: then ``not_before`` may be long ago, and nothing is newly expected."""
+    phase, timing = scene.phase, scene.record.timing
+    if phase.document is None or timing is None:
+        return False
+    return replace(fires.timing_of(phase.document), generation=timing.generation) == timing

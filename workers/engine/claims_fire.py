@@ -38,7 +38,7 @@ def fire_step(scene: Scene) -> Step | None:
     due = sorted({*record.open, *(instant for instant in fresh if not record.decided(instant))})
     verdicts = {instant: _verdict(scene, schedule, instant) for instant in due}
     verdicts |= _not_caught_up(scene, verdicts, more=len(fresh) == CHUNK)
-    fates, chosen, blamed = _taken(scene, verdicts)
+    fates, chosen, blamed = _taken(scene, schedule, verdicts)
     touched = [fate.instant for fate in fates if fate is not None] + ([chosen] if chosen else [])
     if not touched:
         return None
@@ -59,7 +59,7 @@ def _verdict(scene: Scene, schedule: Fires, instant: datetime) -> Verdict:
         return scene.fate(instant, "skipped", PAUSED)
     if blackout := schedule.blacked_out(instant):
         return scene.fate(instant, "skipped", f"blackout: {blackout}")
-    return "catch_up" if _is_late(scene, instant) else "schedule"
+    return "catch_up" if _is_late(scene, schedule, instant) else "schedule"
 
 
 def _not_caught_up(scene: Scene, verdicts: Mapping[datetime, Verdict], more: bool) -> dict[datetime, Verdict]:
@@ -81,14 +81,14 @@ def _not_caught_up(scene: Scene, verdicts: Mapping[datetime, Verdict], more: boo
 
 
 def _taken(
-    scene: Scene, verdicts: Mapping[datetime, Verdict]
+    scene: Scene, schedule: Fires, verdicts: Mapping[datetime, Verdict]
 ) -> tuple[list[Decision | None], datetime | None, Claim | None]:
     """What this node may act on now, oldest first: fates (None: left alone), the instant to claim, and the run for
     whose sake others are skipped. Nothing after a claim: that is for the next step, which sees it running."""
     fates: list[Decision | None] = []
     blamed = None
     for instant, verdict in verdicts.items():
-        if not _is_my_turn(scene, instant):
+        if not _is_my_turn(scene, schedule, instant):
             fates.append(None)
         elif isinstance(verdict, Decision):
             fates.append(verdict)
@@ -103,14 +103,14 @@ def _taken(
     return fates, None, blamed
 
 
-def _is_late(scene: Scene, instant: datetime) -> bool:
-    return instant < scene.now.wall - grace(scene.document)
+def _is_late(scene: Scene, schedule: Fires, instant: datetime) -> bool:
+    return schedule.jittered(instant) < scene.now.wall - grace(scene.document)
 
 
-def _is_my_turn(scene: Scene, instant: datetime) -> bool:
-    if _is_late(scene, instant):
+def _is_my_turn(scene: Scene, schedule: Fires, instant: datetime) -> bool:
+    if _is_late(scene, schedule, instant):
         return True
-    turn = acts_at(scene.document, instant, scene.rank(instant))
+    turn = acts_at(scene.document, schedule.jittered(instant), scene.rank(instant))
     if turn > scene.now.wall:
         scene.waits.append(turn)
     return turn <= scene.now.wall
@@ -138,4 +138,4 @@ def _alive(scene: Scene, blamed: Claim | None) -> tuple[tuple[Compare, ...], tup
 def _expect_next(scene: Scene, schedule: Fires) -> None:
     following = schedule.next(max(scene.record.mark, scene.now.wall))
     if following is not None:
-        scene.waits.append(acts_at(scene.document, following, scene.rank(following)))
+        scene.waits.append(acts_at(scene.document, schedule.jittered(following), scene.rank(following)))

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Literal
 
 from coordination.documents import PipelineDocument
-from coordination.fires import Claim, Decision, Epoch, FireRecord, Timing
+from coordination.fires import Claim, Decision, Epoch, FireRecord, Timing, Transaction
 from coordination.gateway import Compare
 from coordination.keys import Keys
 from coordination.records import RunState, Trigger
@@ -29,12 +29,16 @@ MakeFires = Callable[[PipelineDocument, Timing], Fires]
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """From ``at`` on this document holds, or, when it is None, the pipeline is gone from here for ``reason``."""
+    """From ``at`` on this document holds, or, when it is None, the pipeline is gone from here for ``reason``.
+
+    ``elsewhere``: only from here; the nodes that are still bound decide what becomes of its fires.
+    """
 
     generation: int
     at: datetime
     document: PipelineDocument | None
     reason: str = ""
+    elsewhere: bool = False
 
 
 @dataclass(slots=True)
@@ -62,6 +66,18 @@ class Step:
     job: Job | None = None
     settles: bool = True
     orphaned_by: str = ""
+
+
+@dataclass(slots=True)
+class Flight:
+    """A transaction that is not answered yet. ``after`` None: a mere look. ``before`` is the revision it builds on,
+    which a watch may have shown to be outdated in the meantime."""
+
+    transaction: Transaction
+    after: FireRecord | None = None
+    step: Step | None = None
+    before: int = 0
+    repeat_at: float | None = None
 
 
 @dataclass(slots=True)

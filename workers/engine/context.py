@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from coordination.documents import PipelineDocument
 from coordination.records import RunState, StepRecord, Trigger
+from workers.engine.fence import Fence
 
 _OWN_PREFIX = "ECTS_"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -38,6 +39,7 @@ class RunSpec:
     """One run to do. ``run`` is its uuid, ``attempt`` counts from 1, ``environment`` comes from whoever ran it by hand.
 
     ``node`` is this node's id (the document's, when empty). ``reason`` says why or how it runs ("late by 12 s").
+    ``fence``: the right to run a shared fire, which may end.
     """
 
     run: str
@@ -48,6 +50,7 @@ class RunSpec:
     node: str = ""
     node_name: str = ""
     reason: str = ""
+    fence: Fence | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,8 @@ class RunContext:
             "ECTS_SCHEDULED_AT": instant_text(spec.scheduled_at),
             "ECTS_TRIGGER": spec.trigger,
         }
+        if spec.fence is not None:
+            own["ECTS_FENCE"] = str(spec.fence.number)
         if self.result.state != "running":
             own["ECTS_RUN_STATE"] = self.result.state
             own["ECTS_RUN_REASON"] = self.result.reason

@@ -16,6 +16,8 @@ from workers.engine.plan import Decision, Fire, Kill, Note, Plan
 log = logging.getLogger(__name__)
 
 MakeExecution = Callable[[PipelineDocument, RunSpec], Execution]
+OnEnded = Callable[[RunRecord], None]
+"""Is told of every run's end, which is durable by then."""
 
 STOPPING = "the worker is shutting down"
 
@@ -33,12 +35,20 @@ class Dispatcher:
     """The runs that are going on this node. At most ``capacity`` at once; the rest wait in order and say so."""
 
     def __init__(
-        self, *, plan: Plan, journal: Journal, capacity: Capacity, make_execution: MakeExecution, clock: Clock
+        self,
+        *,
+        plan: Plan,
+        journal: Journal,
+        capacity: Capacity,
+        make_execution: MakeExecution,
+        clock: Clock,
+        on_ended: OnEnded = lambda record: None,
     ) -> None:
         self._plan = plan
         self._journal = journal
         self._capacity = capacity
         self._make_execution = make_execution
+        self._on_ended = on_ended
         self._clock = clock
         self._going: dict[str, _Going] = {}
         self._stopping = False
@@ -65,10 +75,13 @@ class Dispatcher:
         if writing is not None:
             await writing
 
-    def start(self, document: PipelineDocument, spec: RunSpec) -> None:
-        """Begins a run that the plan did not decide: by hand."""
+    def start(self, document: PipelineDocument, spec: RunSpec) -> bool:
+        """Begins a run that the plan did not decide: by hand, or claimed. False: not while the worker stops."""
+        if self._stopping:
+            return False
         self._plan.began(document.pipeline, spec.run)
         self._launch(document, spec)
+        return True
 
     async def kill(self, run: str, reason: str) -> bool:
         """Ends a run, going or waiting. False when there is no such run here."""
@@ -112,7 +125,7 @@ class Dispatcher:
     async def _run(self, document: PipelineDocument, spec: RunSpec) -> None:
         going = self._going[spec.run]
         try:
-            await self._execute(document, spec, going)
+            record = await self._execute(document, spec, going)
         except Exception:
             log.exception("run %s of %s broke", spec.run, document.name)
             record = _record(document, spec, "failed", "the worker broke while running it; see the worker's log")
@@ -121,16 +134,18 @@ class Dispatcher:
             del self._going[spec.run]
             decisions = self._plan.ended(document.pipeline, spec.run)
             await self.carry_out(decisions)
+        self._on_ended(record)
 
-    async def _execute(self, document: PipelineDocument, spec: RunSpec, going: _Going) -> None:
+    async def _execute(self, document: PipelineDocument, spec: RunSpec, going: _Going) -> RunRecord:
         if not await self._place(document, spec, going):
-            await self._journal.state(_record(document, spec, "killed", going.killed))
-            return
+            record = _record(document, spec, "killed", going.killed)
+            await self._journal.state(record)
+            return record
         try:
             going.execution = self._make_execution(document, spec)
             if going.killed:
                 going.execution.cancel(going.killed)
-            await going.execution.run()
+            return await going.execution.run()
         finally:
             self._capacity.release()
 
@@ -157,4 +172,5 @@ def _record(document: PipelineDocument, spec: RunSpec, state: RunState, reason: 
         generation=document.generation,
         attempt=spec.attempt,
         reason=reason,
+        shared=spec.fence is not None,
     )

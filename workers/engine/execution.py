@@ -199,6 +199,7 @@ class Execution:
             attempt=self._spec.attempt,
             reason=self._spec.reason,
             started_at=self._clock.now(),
+            shared=self._spec.fence is not None,
         )
 
 

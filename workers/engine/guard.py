@@ -93,6 +93,12 @@ class Guard:
             self._runs[run] = deadline
             self._order(f"+ {run} {deadline}\n")
 
+    def extend(self, run: str, deadline: float) -> None:
+        """A registered run has a new deadline, earlier or later."""
+        if run in self._uses:
+            self._runs[run] = deadline
+            self._order(f"+ {run} {deadline}\n")
+
     def release(self, run: str) -> None:
         """What ``register`` began. What such a run has left running on purpose may live on."""
         self._uses[run] -= 1

@@ -142,6 +142,22 @@ class Journal:
         """Keeps a document for the time without etcd."""
         await self._do(lambda store: store.put_document(pipeline, generation, envelope))
 
+    async def put_ahead(self, pipeline: str, generation: int, envelope: bytes) -> None:
+        """Keeps a document that holds from a later instant on, beside the one that holds until then."""
+        await self._do(lambda store: store.put_ahead(pipeline, generation, envelope))
+
+    async def ahead(self) -> list[bytes]:
+        """What ``put_ahead`` has kept and ``put_document`` has not replaced yet."""
+        return await self._do(lambda store: store.ahead())
+
+    async def remember(self, pipeline: str, record: bytes) -> None:
+        """Keeps the latest record known of a shared pipeline; durable when it returns."""
+        await self._do(lambda store: store.remember(pipeline, record))
+
+    async def remembered(self) -> dict[str, bytes]:
+        """The latest records known of shared pipelines."""
+        return await self._do(lambda store: store.remembered())
+
     async def forget(self, pipeline: str, generation: int) -> None:
         """Drops a removed pipeline's document; its cursor and generation stay."""
         await self._do(lambda store: store.put_document(pipeline, generation, None))

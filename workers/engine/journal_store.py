@@ -38,6 +38,8 @@ CREATE TABLE IF NOT EXISTS open_steps (
 CREATE TABLE IF NOT EXISTS cursors (pipeline TEXT PRIMARY KEY, instant INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS documents (
     pipeline TEXT PRIMARY KEY, generation INTEGER NOT NULL, envelope BLOB) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS ahead (pipeline TEXT PRIMARY KEY, envelope BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS shared (pipeline TEXT PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS commands (id TEXT PRIMARY KEY, expires INTEGER NOT NULL) WITHOUT ROWID;
 """
 
@@ -161,6 +163,16 @@ class Store:
     def put_document(self, pipeline: str, generation: int, envelope: bytes | None) -> None:
         """Keeps a document, or of a removed pipeline (None) its generation, against replay."""
         self._db.execute("INSERT OR REPLACE INTO documents VALUES (?, ?, ?)", (pipeline, generation, envelope))
+        self._db.execute("DELETE FROM ahead WHERE pipeline = ?", (pipeline,))
+
+    def put_ahead(self, pipeline: str, generation: int, envelope: bytes) -> None:
+        """Keeps, beside the document that still holds, the one that will."""
+        self._db.execute("UPDATE documents SET generation = ? WHERE pipeline = ?", (generation, pipeline))
+        self._db.execute("INSERT OR REPLACE INTO ahead VALUES (?, ?)", (pipeline, envelope))
+
+    def remember(self, pipeline: str, record: bytes) -> None:
+        """Keeps the latest record known of a shared pipeline."""
+        self._db.execute("INSERT OR REPLACE INTO shared VALUES (?, ?)", (pipeline, record))
 
     def put_meta(self, name: str, value: bytes) -> None:
         """Keeps one named value."""
@@ -187,6 +199,14 @@ class Store:
         """The documents kept, without the removed ones."""
         rows = self._db.execute("SELECT pipeline, generation, envelope FROM documents WHERE envelope IS NOT NULL")
         return [CachedDocument(pipeline, generation, envelope) for pipeline, generation, envelope in rows]
+
+    def ahead(self) -> list[bytes]:
+        """The documents that do not hold yet."""
+        return [envelope for (envelope,) in self._db.execute("SELECT envelope FROM ahead")]
+
+    def remembered(self) -> dict[str, bytes]:
+        """The latest records known of shared pipelines."""
+        return dict(self._db.execute("SELECT pipeline, record FROM shared"))
 
     def generations(self) -> dict[str, int]:
         """The newest generation seen, by pipeline, the removed ones included."""

@@ -14,6 +14,7 @@ import httpx
 from coordination.crypto import CannotOpen, unseal
 from coordination.documents import PipelineDocument
 from coordination.documents import Presence as PresenceDocument
+from coordination.fires import SESSION_TTL
 from coordination.gateway import Gateway
 from coordination.keys import Keys
 from coordination.records import NodeReport
@@ -32,7 +33,11 @@ from workers.engine.occasions import occasions
 from workers.engine.plan import Decision, Plan
 from workers.engine.presence import Presence
 from workers.engine.recovery import recover
+from workers.engine.session import Session
+from workers.engine.shared import Shared
+from workers.engine.shared_runs import SharedRuns
 from workers.engine.shipper import Shipper
+from workers.engine.standing import Standing
 from workers.engine.supervision import Supervisor
 from workers.engine.timer import WallTimer
 from workers.engine.watcher import Follower, Watcher
@@ -48,12 +53,14 @@ SHIP_PATIENCE = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How this worker is run. ``grace``: seconds that running jobs get when the worker stops."""
+    """How this worker is run. ``grace``: seconds that running jobs get when the worker stops. ``session_ttl``: seconds
+    after which others may take over what it was running, counted from its last word to etcd."""
 
     state_dir: Path
     version: str = ""
     capacity: int = 256
     grace: float = 10.0
+    session_ttl: float = SESSION_TTL
     labels: dict[str, str] = field(default_factory=dict)
 
 
@@ -81,9 +88,9 @@ class Service:
         self._supervisor = Supervisor(clock)
         self._capacity = Capacity(options.capacity)
         self._journal = Journal(options.state_dir / "journal.db", clock=clock)
-        self._shipper = Shipper(self._journal, identity, client, clock, self._report)
         lease_file = options.state_dir / "presence.lease"
         self._presence = Presence(gateway, self._keys.node(identity.node), self._describe, clock, lease_file)
+        self._client = client
         self._connected: dict[str, bool] = {}
         self._synced = asyncio.Event()
         self._stop = asyncio.Event()
@@ -92,6 +99,10 @@ class Service:
         self._hands: Hands
         self._plan: Plan
         self._dispatcher: Dispatcher
+        self._definitions: Definitions
+        self._shared: Shared
+        self._session: Session
+        self._shipper: Shipper
         self._timer: WallTimer
 
     async def run(self) -> None:
@@ -143,7 +154,40 @@ class Service:
             capacity=self._capacity,
             make_execution=self._make_execution,
             clock=self._clock,
+            on_ended=lambda record: self._shared.runs.ended(record),
         )
+        await self._prepare_shared()
+        self._shipper = Shipper(self._journal, self._identity, self._client, self._clock, self._report, self._shared)
+
+    async def _prepare_shared(self) -> None:
+        self._shared = Shared(
+            standing=Standing(self._identity.node),
+            keys=self._keys,
+            gateway=self._gateway,
+            journal=self._journal,
+            clock=self._clock,
+            make_fires=occasions,
+            known=await self._journal.remembered(),
+            on_first=self._begin_shared,
+        )
+        self._shared.runs = SharedRuns(self._dispatcher, self._guard, self._clock.boottime, self._shared.ended)
+        self._session = Session(
+            self._gateway,
+            self._keys,
+            self._identity.node,
+            self._options.session_ttl,
+            self._clock,
+            self._options.state_dir / "session.lease",
+            on_kept=self._shared.kept_alive,
+            on_lost=self._shared.session_lost,
+        )
+
+    def _begin_shared(self) -> None:
+        """The first shared pipeline is here: this node needs a session, and has to know who else lives."""
+        self._supervisor.start("session", self._session.run)
+        self._watch(self._keys.nodes(), self._shared.members)
+        self._supervisor.start("shared fires", self._shared.run)
+        self._supervisor.start("rights", self._shared.tick)
 
     async def _begin(self) -> None:
         acceptance = Acceptance(self._identity.node, self._identity.verify_keys)
@@ -151,14 +195,16 @@ class Service:
             acceptance=acceptance,
             journal=self._journal,
             plan=self._plan,
+            shared=self._shared,
             carry_out=self._carry_out,
             clock=self._clock,
         )
-        definitions = Definitions(
+        self._definitions = Definitions(
             keys=self._keys,
             acceptance=acceptance,
             journal=self._journal,
             plan=self._plan,
+            shared=self._shared,
             make_fires=occasions,
             carry_out=self._carry_out,
             clock=self._clock,
@@ -175,10 +221,10 @@ class Service:
         self._supervisor.start("delivery", self._shipper.run)
         self._supervisor.start("guard", self._guard.watch)
         # From memory first: what etcd then says is an edit of it, and settles what passed in between.
-        await definitions.load_cache()
+        await self._definitions.load_cache()
         watchers = [
             self._watch(self._keys.config(), settings),
-            self._watch(self._keys.pipelines(self._identity.node), definitions),
+            self._watch(self._keys.pipelines(self._identity.node), self._definitions),
         ]
         await self._presence.end_earlier_life()
         self._supervisor.start("presence", self._presence.run)
@@ -192,9 +238,13 @@ class Service:
     async def _end(self) -> None:
         self._draining = True
         await self._supervisor.stop("timer")
+        await self._shared.settle()
         log.info("stopping; %d runs are going", self._dispatcher.running)
         await self._dispatcher.drain(self._options.grace)
+        await self._shared.finish()
         await self._supervisor.stop()
+        await self._session.aclose()
+        await self._shared.close()
         await self._presence.aclose()
         await self._shipper.drain(SHIP_PATIENCE)
         await self._hands.close()
@@ -206,11 +256,14 @@ class Service:
 
     async def _fire(self) -> None:
         while True:
-            decisions = self._plan.due(self._clock.now())
+            now = self._clock.now()
+            await self._definitions.turn(now)
+            decisions = self._plan.due(now)
             if decisions:
                 await self._dispatcher.carry_out(decisions)
             else:
-                await self._timer.wait_until(self._plan.next_wake())
+                wakes = (self._plan.next_wake(), self._definitions.next_turn())
+                await self._timer.wait_until(min((wake for wake in wakes if wake is not None), default=None))
 
     async def _carry_out(self, decisions: Sequence[Decision]) -> None:
         """What changes the plan may also change when it is next due."""
@@ -275,8 +328,9 @@ class Service:
             draining=self._draining,
             host=self._host,
             incidents=self._incidents(),
+            void_epoch=self._shared.void_epoch(),
         )
 
     def _incidents(self) -> tuple[str, ...]:
-        parts = (self._journal, self._shipper, self._presence, self._supervisor)
+        parts = (self._journal, self._shipper, self._presence, self._shared, self._supervisor)
         return tuple(sentence for part in parts for sentence in part.incidents())

@@ -8,12 +8,12 @@ import asyncio
 import gzip
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
 import httpx
-from msgspec import DecodeError
+from msgspec import DecodeError, Raw
 
 from coordination import records
 from coordination.records import IngestBatch, IngestReply, NodeReport
@@ -56,6 +56,18 @@ class Recipient(Protocol):
     def token(self) -> str: ...
 
 
+class Observer(Protocol):
+    """Who wants to know what deliveries tell."""
+
+    def measured(self, skew: float) -> None:
+        """This node's clock is so many seconds ahead of the server's."""
+        ...
+
+    def delivered(self, raw: Sequence[Raw]) -> None:
+        """The console holds these records now."""
+        ...
+
+
 class _Refused(Exception):
     """The console did not take a batch; ``pause`` seconds until the next try."""
 
@@ -75,12 +87,14 @@ class Shipper:
         client: httpx.AsyncClient,
         clock: Clock,
         report: Callable[[], NodeReport],
+        observer: Observer,
     ) -> None:
         self._journal = journal
         self._recipient = recipient
         self._client = client
         self._clock = clock
         self._report = report
+        self._observer = observer
         self._most = MOST
         self._pause = FIRST_PAUSE
         self._trouble = ""
@@ -157,6 +171,8 @@ class Shipper:
             log.error("the console refused record %d of stream %s: %s", reply.refused, batch.stream, reply.reason)
             await self._journal.set_aside(batch.stream, reply.refused, reply.reason)
         await self._journal.acknowledge(batch.stream, reply.sequence)
+        if batch.kind == "state":
+            self._observer.delivered(batch.records[: max(reply.sequence - batch.first + 1, 0)])
         if reply.sequence >= batch.first:
             self._most = min(MOST, self._most * 2)
 
@@ -197,6 +213,7 @@ class Shipper:
             self.skew = measured
         else:
             self.skew += SKEW_SMOOTHING * (measured - self.skew)
+        self._observer.measured(self.skew)
 
     async def _back_off(self, refusal: _Refused) -> None:
         if not self._trouble:

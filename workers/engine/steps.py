@@ -10,7 +10,8 @@ from coordination.documents import PipelineDocument, StepDocument
 from coordination.records import StepRecord, StepState
 from workers.engine.clock import Clock
 from workers.engine.context import RunContext
-from workers.engine.interruption import Interrupted, Interruptible
+from workers.engine.fence import OVER
+from workers.engine.interruption import Interrupted, Interruptible, Interruption
 from workers.engine.ledger import Ledger
 from workers.engine.masking import Secrets
 from workers.engine.output import StepOutput
@@ -121,6 +122,9 @@ class StepRun:
 
     async def _try(self, runner: Runner, job: Job) -> Outcome:
         limit = self._step.timeout or runner.default_timeout
+        fence = self._shared.context.spec.fence
+        if fence is not None and fence.is_over(self._shared.clock.boottime()):
+            self._work.interrupt(Interruption("killed", OVER))
         late = f"It took longer than its limit of {limit:g} s."
         return await self._work.run(self._safely(runner, job), limit, late)
 

@@ -78,7 +78,8 @@ class ShellRunner:
         }
         directory = _directory(job.directory, environment["HOME"])
         interpreter = _interpreter(job.task.interpreter, environment, directory)
-        command = [*account.prefix, *interpreter, SCRIPT]
+        fence = job.context.spec.fence
+        command = [*account.prefix, *(fence.check() if fence else ()), *interpreter, SCRIPT]
         # A form in a browser sends its line ends as CR LF; no shell takes those.
         script = job.task.content.replace("\r\n", "\n").encode("utf-8", "surrogateescape")
         try:
