@@ -11,6 +11,8 @@ from msgspec.structs import replace
 
 from coordination import fires
 from coordination.fires import Decision, Epoch, FireRecord
+from coordination.identity import SHARED, fire_run_id, gap_run_id
+from coordination.records import RunRecord
 
 ABANDONED = "the node that ran it was lost, and no other node is there to take over"
 
@@ -44,6 +46,27 @@ def tended(
             if (run.node, run.session) not in sessions:
                 record = replace(fires.take_over(record, run.nonce, None, ABANDONED), inherited=None)
     return fires.trim(record, stored, now)
+
+
+def ledger_row(pipeline: str, name: str, generation: int, entry: Decision) -> RunRecord:
+    """The ledger's row for a decision; ``generation`` is that of the document it was made under."""
+    run = fire_run_id(pipeline, entry.instant, SHARED, entry.attempt)
+    if entry.count > 1:
+        run = gap_run_id(pipeline, entry.instant, SHARED, entry.reason)
+    return RunRecord(
+        run=run,
+        pipeline=pipeline,
+        pipeline_name=name,
+        state=entry.state,
+        trigger="schedule" if entry.attempt == 1 else "rerun",
+        scheduled_at=entry.instant,
+        generation=generation,
+        attempt=entry.attempt,
+        reason=entry.reason,
+        count=entry.count,
+        until=entry.until,
+        shared=True,
+    )
 
 
 def unwritten(record: FireRecord, now: datetime, patience: timedelta) -> list[Decision]:

@@ -15,6 +15,7 @@ from typing import TypeVar
 from django.conf import settings
 from django.db import close_old_connections
 from django.utils import timezone
+from msgspec import DecodeError
 
 from coordination import documents, fires
 from coordination.documents import Presence
@@ -25,7 +26,7 @@ from coordination.gateway import Compare, Lease, Put
 from coordination.leases import LeaseKeeper
 from ects_site.environment import env
 from logs import history, retention
-from pipelines import publishing
+from pipelines import publishing, tending
 from workers import presence, store
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ ELECTION_TTL = 5.0
 """Seconds for which a master that has vanished still counts as present, and as the leader."""
 
 RELAY_EVERY = 0.5
+TEND_EVERY = 3.0
 RESYNC_EVERY = 120.0
 CLOSE_EVERY = 5.0
 PRUNE_EVERY = 3600.0
@@ -58,6 +60,9 @@ class Master:
         self._id = str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{socket.gethostname()}/{settings.DATA_DIR}/master"))
         self._gateway = store.async_gateway()
         self._keys = store.keys()
+        self._election = Election(
+            self._gateway, self._keys.election(), self._id, clock=time.monotonic, ttl=ELECTION_TTL
+        )
         self._started_at = timezone.now()
         self._stop = asyncio.Event()
         self._resync_now = asyncio.Event()
@@ -69,10 +74,9 @@ class Master:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
         keeper = LeaseKeeper(self._gateway, PRESENCE_TTL, self._announce, clock=time.monotonic)
-        election = Election(self._gateway, self._keys.election(), self._id, clock=time.monotonic, ttl=ELECTION_TTL)
         tasks = [
             asyncio.create_task(self._keep("presence", keeper.run)),
-            asyncio.create_task(self._keep("election", partial(election.run, self._lead))),
+            asyncio.create_task(self._keep("election", partial(self._election.run, self._lead))),
         ]
         await self._stop.wait()
         _leave_within(STOP_WITHIN)
@@ -105,6 +109,7 @@ class Master:
             for name, work in (
                 ("epoch", self._keep_epoch),
                 ("relay", partial(_every, RELAY_EVERY, publishing.relay_pending)),
+                ("shared records", partial(_every, TEND_EVERY, self._tend)),
                 ("resync", self._resync),
                 ("presence of nodes", partial(presence.follow, self._gateway, self._keys)),
                 ("untaken runs", partial(_every, CLOSE_EVERY, lambda: history.close_untaken(timezone.now()))),
@@ -135,8 +140,8 @@ class Master:
         while True:
             snapshot = await self._gateway.snapshot(key)
             epoch = next((item.value for item in snapshot.items if item.key == key), None)
-            if epoch is None:
-                await self._make_epoch()
+            if epoch is None or await _in_thread(partial(_is_void, epoch)):
+                await self._make_epoch(epoch)
                 continue
             if self._seen is not None and (epoch != self._seen[0] or snapshot.revision < self._seen[1]):
                 log.warning("etcd has lost what it held: publishing everything again")
@@ -145,12 +150,20 @@ class Master:
             log.debug("etcd is at revision %d", snapshot.revision)
             await asyncio.sleep(EPOCH_EVERY)
 
-    async def _make_epoch(self) -> None:
-        now = timezone.now()
-        first = not await _in_thread(history.has_any)
+    async def _make_epoch(self, void: bytes | None) -> None:
+        """In the place of none, or of one in which a worker saw etcd go back in time."""
+        now, key = timezone.now(), self._keys.epoch()
+        first = void is None and not await _in_thread(history.has_any)
         value = fires.encode(Epoch(id=int(now.timestamp() * 1000), created=now, first=first))
-        key = self._keys.epoch()
-        await self._gateway.transact([Compare.absent(key)], [Put(key, value)])
+        if void is not None:
+            log.warning("etcd has gone back in time: beginning a new epoch")
+        compare = Compare.absent(key) if void is None else Compare.holds(key, void)
+        await self._gateway.transact([compare], [Put(key, value)])
+
+    def _tend(self) -> None:
+        if revision := self._election.revision:
+            leadership = Compare(self._keys.election(), "create_revision", "=", revision)
+            tending.tend(leadership, timezone.now())
 
     async def _resync(self) -> None:
         every = env.float("ECTS_RESYNC_SECONDS", default=RESYNC_EVERY)
@@ -169,6 +182,14 @@ class Master:
                 raise
             if repaired:
                 log.info("resync: %d keys brought up to date", repaired)
+
+
+def _is_void(value: bytes) -> bool:
+    """Unreadable, or a node says that etcd holds less than it did in this epoch."""
+    try:
+        return presence.saw_void(fires.decode_epoch(value).id)
+    except DecodeError:
+        return True
 
 
 def _leave_within(seconds: float) -> None:

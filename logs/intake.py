@@ -185,10 +185,13 @@ def _later(held: RunRecord | None, record: RunRecord) -> RunRecord:
 def _write(harvest: _Harvest, node: UUID, node_name: str) -> None:
     existing = {
         row["uuid"]: row
-        for row in Run.objects.filter(uuid__in=list(harvest.owners)).values("uuid", "node", "state", "provisional")
+        for row in Run.objects.filter(uuid__in=list(harvest.owners)).values(
+            "uuid", "node", "state", "shared", "provisional"
+        )
     }
     for uuid, row in existing.items():
-        if row["node"] != node:
+        # What the master wrote of a shared fire is nobody's, or the word of a node that may have been wrong.
+        if row["node"] != node and not (row["shared"] and row["provisional"]):
             raise Malformed("this run belongs to another node", harvest.owners[uuid])
     ended = {uuid for uuid, row in existing.items() if row["state"] in TERMINAL and not row["provisional"]}
     _RUN.upsert(

@@ -23,6 +23,7 @@ from pipelines.models import Pipeline
 from pipelines.relay import chunks
 from pipelines.rendering import Source
 from workers import keyring, store
+from workers.engine.placement import Member, ranking
 from workers.models import Node
 
 EXPIRY = 60
@@ -40,7 +41,8 @@ class Conflict(Exception):
 
 
 def send_run(pipeline: Pipeline, environment: Mapping[str, str], user: Any) -> list[UUID]:
-    """Has every bound node run the pipeline once, now, whether it is enabled, paused, published or none of it.
+    """Has every bound node run the pipeline once, now, whether it is enabled, paused, published or none of it; of a
+    shared pipeline one of them.
 
     Returns the run ids. Raises Conflict without steps or nodes, CoordinationError when etcd does not take the order.
     """
@@ -94,7 +96,15 @@ def _nodes(pipeline: Pipeline) -> list[Node]:
     nodes = [node for node in Node.objects.filter(pk__in=bound) if node.public_key]
     if not nodes:
         raise Conflict(_("None of the pipeline's nodes has enrolled yet: start a worker on one first."))
-    return nodes
+    return [_first(pipeline, nodes)] if pipeline.is_shared else nodes
+
+
+def _first(pipeline: Pipeline, nodes: Sequence[Node]) -> Node:
+    """The node that the workers would choose; one that is offline only if all are."""
+    alive = [node for node in nodes if node.online] or nodes
+    live = {str(node.pk): Member(reluctant=node.draining or 0 < node.capacity <= node.running) for node in alive}
+    order = ranking(str(pipeline.pk), live, live)
+    return next(node for node in alive if str(node.pk) == order[0])
 
 
 def _run_order(source: Source, node: Node, environment: Mapping[str, str], user: Any) -> RunCommand:

@@ -1,9 +1,12 @@
 """Pipeline, its steps and bindings, and Publication, the outbox by which every change reaches the workers."""
 
 import uuid
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import models, transaction
+from django.db.models import Value
+from django.db.models.functions import Greatest
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 from simple_history.models import HistoricalRecords
@@ -15,14 +18,19 @@ from workers.models import Node
 TIMING = ("schedule", "timezone", "dst_gap", "dst_repeat", "starts_at", "ends_at", "jitter")
 """Fields whose change gives a pipeline new instants: those before the change are nobody's to catch up."""
 
+CHANGEOVER = timedelta(seconds=30)
+"""A change between every node and one of them takes effect so much later, when all nodes know of it."""
+
 
 class PipelineQuerySet(DefinitionQuerySet):
     """Bulk writes that hold back what would otherwise be caught up."""
 
     def update(self, **values: Any) -> int:
         """As ``DefinitionQuerySet.update``; new instants, enabling and unpausing begin now."""
-        if values.get("enabled") or values.get("paused") is False or not values.keys().isdisjoint(TIMING):
-            values.setdefault("not_before", now())
+        if "placement" in values:
+            values.setdefault("not_before", now() + CHANGEOVER)
+        elif values.get("enabled") or values.get("paused") is False or not values.keys().isdisjoint(TIMING):
+            values.setdefault("not_before", Greatest("not_before", Value(now())))
         return super().update(**values)
 
     update.alters_data = True  # type: ignore[attr-defined]
@@ -108,7 +116,7 @@ class Pipeline(Definition):
             before = Pipeline.objects.select_for_update().filter(pk=self.pk).first()
             if before is not None:
                 self.generation = before.generation
-                self.not_before = now() if self._has_new_instants(before) else before.not_before
+                self.not_before = self._next_not_before(before)
                 if update_fields is not None:
                     update_fields = {*update_fields, "not_before"}
             super().save(*args, update_fields=update_fields, **kwargs)
@@ -117,6 +125,19 @@ class Pipeline(Definition):
         """Whether etcd shows every change of it."""
         behind = Publication.objects.filter(pipeline=self.pk, published__lt=models.F("wanted"))
         return not behind.exists()
+
+    @property
+    def is_shared(self) -> bool:
+        """One of its nodes runs each fire, not every one."""
+        return self.placement != self.Placement.EVERY
+
+    def _next_not_before(self, before: "Pipeline") -> datetime:
+        """Never earlier than before: a change of placement may be on its way to the nodes."""
+        if before.enabled and self.is_shared != before.is_shared:
+            return max(before.not_before, now() + CHANGEOVER)
+        if self._has_new_instants(before):
+            return max(before.not_before, now())
+        return before.not_before
 
     def _has_new_instants(self, before: "Pipeline") -> bool:
         retimed = any(getattr(self, name) != getattr(before, name) for name in TIMING)

@@ -153,16 +153,23 @@ def _mark(ids: list[UUID], floor: int) -> None:
     wanted_nodes = targets(pipeline.pk for pipeline in locked)
     generations: dict[int, list[UUID]] = defaultdict(list)
     fresh: list[Publication] = []
+    fresh_start: list[UUID] = []
     for pipeline in locked:
         known, nodes = rows[pipeline.pk], wanted_nodes.get(pipeline.pk, set())
         highest = max([floor, pipeline.generation, *(max(row.wanted, row.applied) for row in known.values())])
         generation = next_generation(highest)
         generations[generation].append(pipeline.pk)
         fresh += [Publication(pipeline=pipeline.pk, node=node, wanted=generation) for node in nodes - known.keys()]
-        _want_all(known, nodes, generation, "unbound" if pipeline.enabled else "disabled")
+        _want_all(known, nodes, generation, "unbound" if nodes else "disabled")
+        if nodes and not any(not row.removal for row in known.values()):
+            fresh_start.append(pipeline.pk)
     for generation, members in generations.items():
         Pipeline.objects.filter(pk__in=members).update_quietly(generation=generation)
     Publication.objects.bulk_create(fresh)
+    # While no node held it, nobody was to fire it: a node that does now catches up nothing of that time. (For a
+    # pipeline that every node fires by itself the rows say so, each for its own node.)
+    shared = Pipeline.objects.filter(pk__in=fresh_start).exclude(placement=Pipeline.Placement.EVERY)
+    shared.filter(not_before__lt=now()).update_quietly(not_before=now())
 
 
 def _locked(rows: QuerySet[Publication]) -> list[Publication]:

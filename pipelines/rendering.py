@@ -4,7 +4,7 @@ A pipeline is read by several queries, between which others may commit. So the g
 and what moved in between is read again: every change bumps it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,6 +16,7 @@ from msgspec import structs
 from coordination import crypto, documents
 from coordination.documents import MAIL_PASSWORD, MailSettings, PipelineDocument, StepDocument, TaskDocument
 from pipelines.models import Pipeline, Step
+from pipelines.outbox import bound_nodes
 from tasks.models import Secret, Task
 from tasks.references import secret_names, secrets_of_task
 from workers.models import Node
@@ -48,7 +49,8 @@ def read(pipelines: Iterable[UUID]) -> dict[UUID, Source | Unreadable]:
     for _ in range(ATTEMPTS):
         if not left:
             break
-        found = {source.pk: _source(source) for source in _query(left)}
+        nodes = bound_nodes(Pipeline.objects.filter(pk__in=left).exclude(placement=Pipeline.Placement.EVERY))
+        found = {source.pk: _source(source, nodes.get(source.pk, set())) for source in _query(left)}
         secrets, damaged = _open_secrets(found.values())
         generations = dict(Pipeline.objects.filter(pk__in=left).values_list("pk", "generation"))
         for pk, unsealed in found.items():
@@ -75,7 +77,9 @@ def digest(source: Source, node: Node, not_before: datetime, digest_key: bytes) 
 
 
 def _plain(source: Source, node: Node, not_before: datetime) -> PipelineDocument:
-    return structs.replace(source.document, node=str(node.pk), not_before=max(source.pipeline.not_before, not_before))
+    """All nodes of a shared pipeline have the same ``not_before``: they must agree on what is expected."""
+    own = source.pipeline.not_before if source.pipeline.is_shared else max(source.pipeline.not_before, not_before)
+    return structs.replace(source.document, node=str(node.pk), not_before=own)
 
 
 def _digest(plain: PipelineDocument, source: Source, public_key: bytes, key: bytes) -> str:
@@ -96,14 +100,16 @@ class _Unsealed:
     names: frozenset[str]
 
 
-def _source(pipeline: Pipeline) -> _Unsealed:
+def _source(pipeline: Pipeline, nodes: Collection[UUID]) -> _Unsealed:
     steps = list(pipeline.steps.all())
     endings = [task for task in (pipeline.on_success, pipeline.on_failure) if task is not None]
     tasks = [*(step.task for step in steps), *endings]
     names = {name for task in tasks for name in secrets_of_task(task)}
     names |= {name for step in steps for name in secret_names(step.environment.values())}
     mails = any(task.kind == Task.Kind.MAIL for task in tasks)
-    return _Unsealed(pipeline, _document(pipeline, steps, mail_settings() if mails else None), frozenset(names))
+    document = _document(pipeline, steps, mail_settings() if mails else None)
+    document = structs.replace(document, nodes=tuple(sorted(str(node) for node in nodes)))
+    return _Unsealed(pipeline, document, frozenset(names))
 
 
 def _open_secrets(found: Iterable[_Unsealed]) -> tuple[dict[str, str], set[str]]:

@@ -49,12 +49,20 @@ def pipeline_errors(pipeline: Pipeline, now: datetime) -> Errors:
     found = numbers_errors(pipeline, LIMITS)
     if not found.get("jitter") and (problem := schedule_error(pipeline, now)):
         found.setdefault(problem[0], []).append(problem[1])
-    if pipeline.placement != Pipeline.Placement.EVERY:
-        found["placement"] = [_("It comes with a later version; choose every.")]
-    if pipeline.overlap not in (Pipeline.Overlap.ALLOW, Pipeline.Overlap.SKIP):
-        found["overlap"] = [_("It comes with a later version; choose skip or allow.")]
+    if pipeline.is_shared:
+        found |= shared_errors(pipeline)
     if wrong_labels := text_map_error(pipeline.node_labels):
         found["node_labels"] = [wrong_labels]
+    return found
+
+
+def shared_errors(pipeline: Pipeline) -> Errors:
+    """What one node cannot do for all of them."""
+    found: Errors = {}
+    if pipeline.overlap not in (Pipeline.Overlap.ALLOW, Pipeline.Overlap.SKIP):
+        found["overlap"] = [_("With one node for each fire, choose skip or allow.")]
+    if pipeline.schedule.strip().lower() == "@reboot":
+        found["schedule"] = [_("@reboot is each node's own: choose every bound node, or another schedule.")]
     return found
 
 

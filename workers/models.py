@@ -34,6 +34,8 @@ class Node(models.Model):
     draining = models.BooleanField(_("draining"), default=False)
     etcd_connected = models.BooleanField(_("connected to etcd"), default=True)
     incidents = models.JSONField(_("incidents"), default=list, blank=True)
+    void_epoch = models.BigIntegerField(default=0, editable=False)
+    """The epoch in which the node saw etcd go back in time; the master begins another one in its place."""
     machine_id = models.CharField(max_length=64, blank=True, editable=False)
     public_key = models.BinaryField(null=True, editable=False)
     token_digest = models.CharField(max_length=64, blank=True, db_index=True, editable=False)

@@ -34,6 +34,11 @@ async def follow(gateway: Gateway, keys: Keys) -> None:
             continue
 
 
+def saw_void(epoch: int) -> bool:
+    """Whether a node says that etcd has gone back in time in this epoch."""
+    return Node.objects.filter(void_epoch=epoch).exists()
+
+
 async def _follow_changes(gateway: Gateway, keys: Keys, revision: int) -> None:
     async with aclosing(gateway.watch(keys.nodes(), revision)) as batches:
         async for batch in batches:

@@ -24,6 +24,7 @@ def keep_report(sender: Any, node: UUID, report: NodeReport, received_at: dateti
         clock_skew=skew,
         etcd_connected=report.etcd_connected,
         draining=report.draining,
+        void_epoch=min(max(report.void_epoch, 0), 2**63 - 1),
         incidents=[sentence[:500] for sentence in report.incidents[:20]],
         last_seen=received_at,
     )

@@ -9,10 +9,8 @@ from msgspec.structs import replace
 from coordination import documents, fires, upkeep
 from coordination.documents import PipelineDocument, Tombstone
 from coordination.errors import CoordinationError
-from coordination.fires import Decision, Epoch
+from coordination.fires import Epoch
 from coordination.gateway import Compare, Put
-from coordination.identity import SHARED, fire_run_id, gap_run_id
-from coordination.records import RunRecord
 from tests.simulation.host import KEYS
 from tests.simulation.ledger import Ledger
 from tests.simulation.node import Node
@@ -133,7 +131,7 @@ class Console:
         sessions = [KEYS.parse_session(found.key) for found in self.etcd.store.snapshot(KEYS.sessions()).items]
         now = wall(self.world.now)
         for entry in upkeep.unwritten(before.record, now, PATIENCE):
-            self.ledger.provide(self._row(entry))
+            self.ledger.provide(upkeep.ledger_row(self.pipeline, self.document.name, 0, entry))
         record = upkeep.tended(
             before.record,
             epoch=self.epochs[-1],
@@ -153,24 +151,6 @@ class Console:
         if not self.etcd.store.unavailable:
             self.etcd.store.transact(transaction.compares, transaction.then)
             self.etcd.publish()
-
-    def _row(self, entry: Decision) -> RunRecord:
-        run = fire_run_id(self.pipeline, entry.instant, SHARED, entry.attempt)
-        if entry.count > 1:
-            run = gap_run_id(self.pipeline, entry.instant, SHARED, entry.reason)
-        return RunRecord(
-            run=run,
-            pipeline=self.pipeline,
-            pipeline_name=self.document.name,
-            state=entry.state,
-            trigger="schedule",
-            scheduled_at=entry.instant,
-            attempt=entry.attempt,
-            reason=entry.reason,
-            count=entry.count,
-            until=entry.until,
-            shared=True,
-        )
 
 
 def _since_base(generation: int) -> timedelta:

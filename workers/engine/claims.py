@@ -38,6 +38,7 @@ from coordination.gateway import Compare, KeyValue, Outcome
 from coordination.identity import SHARED, fire_run_id
 from coordination.keys import Keys
 from coordination.records import RunState
+from coordination.upkeep import ledger_row
 from workers.engine.claims_actions import (
     Action,
     Incident,
@@ -46,7 +47,6 @@ from workers.engine.claims_actions import (
     Send,
     Wake,
     begin,
-    ledger_row,
 )
 from workers.engine.claims_change import adopt_step, first_record, inherited, needs_adoption, repair_step
 from workers.engine.claims_fire import fire_step
@@ -328,9 +328,10 @@ class SharedPlan:
             for entry in record.recent
             if entry.node == self._standing.node and entry.state in ("skipped", "missed")
         }
-        self._actions += [
-            Note(ledger_row(self._document, entry)) for key, entry in mine.items() if key not in self._told
-        ]
+        document = self._document
+        for entry in (entry for key, entry in mine.items() if key not in self._told):
+            row = ledger_row(self._pipeline, document.name, document.generation, entry)
+            self._actions.append(Note(row))
         self._told = set(mine)
         self._ingested &= {(entry.instant, entry.attempt) for entry in record.recent}
 

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from coordination.documents import PipelineDocument
-from coordination.fires import Decision, FireRecord, Transaction
-from coordination.identity import SHARED, fire_run_id, gap_run_id
-from coordination.records import RunRecord, Trigger
+from coordination.fires import FireRecord, Transaction
+from coordination.records import Trigger
 from workers.engine.claims_scene import Job
 from workers.engine.plan import Kill, Note
 
@@ -78,25 +77,4 @@ def begin(job: Job, run: str, deadline: float) -> Start:
         fence=job.fence,
         session=entry.session,
         deadline=deadline,
-    )
-
-
-def ledger_row(document: PipelineDocument, entry: Decision) -> RunRecord:
-    """The row of a decision against running."""
-    run = fire_run_id(document.pipeline, entry.instant, SHARED, entry.attempt)
-    if entry.count > 1:
-        run = gap_run_id(document.pipeline, entry.instant, SHARED, entry.reason)
-    return RunRecord(
-        run=run,
-        pipeline=document.pipeline,
-        pipeline_name=document.name,
-        state=entry.state,
-        trigger="schedule",
-        scheduled_at=entry.instant,
-        generation=document.generation,
-        attempt=entry.attempt,
-        reason=entry.reason,
-        count=entry.count,
-        until=entry.until,
-        shared=True,
     )
