@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 
 from coordination.etcd import AsyncEtcd
+from coordination.fires import SESSION_TTL
 from workers.engine.clock import SystemClock
 from workers.engine.identity import Identity, IdentityError, StateLock, load, machine_id
 from workers.engine.service import Options, Service
@@ -29,6 +30,7 @@ def main() -> int:
         version=arguments.version,
         capacity=arguments.capacity,
         grace=arguments.grace,
+        session_ttl=arguments.session_ttl,
         labels=dict(label.partition("=")[::2] for label in arguments.label),
     )
     try:
@@ -56,6 +58,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--state-dir", type=Path, required=True, help="where this worker keeps identity and journal")
     parser.add_argument("--capacity", type=int, default=256, help="runs at once; the excess waits (256)")
     parser.add_argument("--grace", type=float, default=10.0, help="seconds that runs get when the worker stops (10)")
+    # For tests with little time: below some 12 s too little of each renewal is left for a claim.
+    parser.add_argument("--session-ttl", type=float, default=SESSION_TTL, help=argparse.SUPPRESS)
     parser.add_argument("--label", action="append", default=[], metavar="NAME=VALUE", help="may be given repeatedly")
     parser.add_argument("--version", default="", help="what the node reports as its version")
     return parser.parse_args()
