@@ -136,6 +136,7 @@ def _alive(scene: Scene, blamed: Claim | None) -> tuple[tuple[Compare, ...], tup
 
 
 def _expect_next(scene: Scene, schedule: Fires) -> None:
+    """Whatever this node's rank is for it: the turn for the instant after it may come before."""
     following = schedule.next(max(scene.record.mark, scene.now.wall))
     if following is not None:
-        scene.waits.append(acts_at(scene.document, schedule.jittered(following), scene.rank(following)))
+        scene.waits.append(schedule.jittered(following))
