@@ -1,0 +1,110 @@
+"""Three etcd nodes, three workers, and one of them in trouble: every fire is accounted for, and none is doubled."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.cluster.account import Begun
+from tests.cluster.cluster import SESSION_TTL, Cluster, Wish
+from tests.cluster.verdict import Pipeline
+from tests.cluster.worker import Worker
+from tests.endtoend.installation import wait_for
+
+WISHES = {
+    "quick": Wish(),
+    "alone": Wish(placement="one_sticky", on_node_loss="rerun", overlap="skip", period=2, takes=3),
+    "again": Wish(on_node_loss="rerun", held=True),
+    "once": Wish(held=True),
+    "each": Wish(placement="every"),
+}
+
+TAKEN_WITHIN = SESSION_TTL + 20
+"""Seconds until another node runs what was lost; CI's machines are slow."""
+
+Pipelines = dict[str, Pipeline]
+
+HARMS: dict[str, tuple[Callable[[Worker], None], Callable[[Worker], None]]] = {
+    "killed": (Worker.kill, Worker.start),
+    "stopped": (Worker.pause, Worker.resume),
+    "cut off": (lambda worker: worker.network.silence(), lambda worker: worker.network.restore()),
+}
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with Cluster(tmp_path_factory.mktemp("cluster"), workers=3) as it:
+        yield it
+
+
+@pytest.fixture
+def pipelines(cluster: Cluster) -> Iterator[Pipelines]:
+    """One of each kind, firing; afterwards they are gone."""
+    cluster.account.hold.touch()
+    made = {name: cluster.pipeline(wish) for name, wish in WISHES.items()}
+    yield made
+    cluster.account.hold.unlink(missing_ok=True)
+    cluster.disable(list(made.values()))
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_the_holder_is(cluster: Cluster, pipelines: Pipelines, harm: str) -> None:
+    begin, end = HARMS[harm]
+    job = wait_for("a worker has jobs of both kinds", lambda: _victim(cluster, pipelines))
+    worker = cluster.worker(job.node)
+    with cluster.trouble(worker):
+        begin(worker)
+        lost = [begun for begun in cluster.going(pipelines["once"]) if begun.node == worker.node]
+        [again] = wait_for("another node runs it again", lambda: _attempt(cluster, job, 2), TAKEN_WITHIN)
+        cluster.account.hold.unlink()
+        end(worker)
+    wait_for("it fires", lambda: _fires(cluster, pipelines["quick"], worker.node))
+
+    found, happened = cluster.verdict(list(pipelines.values()))
+    assert not found, "\n".join(found)
+    assert again.node != job.node
+    assert again.fence > job.fence
+    rows = {entry.record.run: entry.record for entry in happened.entries}
+    assert rows[again.run].state == "succeeded"
+    # Who lives to see its jobs ended at the deadline says so; who was dead finds out later.
+    assert {rows[begun.run].state for begun in (job, *lost)} == {"lost" if harm == "killed" else "killed"}
+    assert not [begun for begun in lost if _attempt(cluster, begun, 2)]
+    missed = [row for row in rows.values() if row.state == "missed"]
+    assert bool(missed) == (harm == "killed"), "what lives, or is watched over by others, misses nothing"
+
+
+def test_the_leader_of_etcd_is_killed(cluster: Cluster, pipelines: Pipelines) -> None:
+    cluster.account.hold.unlink()
+    quick = pipelines["quick"]
+    wait_for("it fires", lambda: cluster.begun(quick))
+    leader = cluster.leader()
+    leader.kill()
+    killed = datetime.now(UTC)
+    wait_for("it goes on", lambda: cluster.begun(quick)[-1].instant > killed + timedelta(seconds=5))
+    leader.start()
+
+    found, happened = cluster.verdict(list(pipelines.values()))
+    assert not found, "\n".join(found)
+    assert {entry.record.state for entry in happened.entries} <= {"succeeded", "skipped", "running"}
+    assert all(entry.record.attempt == 1 for entry in happened.entries)
+
+
+def _victim(cluster: Cluster, pipelines: Pipelines) -> Begun | None:
+    """A job that is to be run again, on a node that has one, too, that is not."""
+    holders = {begun.node for begun in cluster.going(pipelines["once"])}
+    return next((begun for begun in cluster.going(pipelines["again"]) if begun.node in holders), None)
+
+
+def _attempt(cluster: Cluster, job: Begun, number: int) -> list[Begun]:
+    begun = cluster.account.executions()
+    return [
+        other
+        for other in begun
+        if (other.pipeline, other.instant, other.attempt) == (job.pipeline, job.instant, number)
+    ]
+
+
+def _fires(cluster: Cluster, pipeline: Pipeline, node: str) -> bool:
+    """This node has a share of what fires now."""
+    lately = datetime.now(UTC) - timedelta(seconds=2)
+    return any(begun.node == node and begun.instant > lately for begun in cluster.begun(pipeline))
