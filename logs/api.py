@@ -74,6 +74,7 @@ class RunSerializer(serializers.ModelSerializer):
             "generation",
             "count",
             "until",
+            "shared",
             "steps",
         ]
 

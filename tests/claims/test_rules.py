@@ -1,5 +1,7 @@
 """Rules 1 to 5 of the claim protocol, one by one: each test fails without its rule."""
 
+from typing import Any
+
 import pytest
 
 from coordination import fires, upkeep
@@ -310,11 +312,39 @@ class TestRule5:
         assert worker.starts[1].fence > worker.starts[0].fence
 
 
-def test_the_wake_is_at_the_next_turn(cluster: Cluster, worker: Worker) -> None:
+def test_the_wake_is_at_the_next_instant_and_then_at_the_next_turn(cluster: Cluster, worker: Worker) -> None:
+    """Not at this node's turn alone: when they spread, its turn for the instant after may come before it."""
     assert worker.wake.wall == wall(110)
     second = cluster.workers[1]
     second.settle()
+    assert second.wake.wall == wall(110)
+    cluster.time = 110.0
+    second.settle()
     assert second.wake.wall == wall(112)
+
+
+def test_the_wake_is_when_a_document_begins_to_hold() -> None:
+    cluster = Cluster(document(not_before=wall(START + 7)))
+    [worker, *_] = cluster.workers
+    worker.settle()
+    assert worker.wake.wall == wall(START + 7)
+
+
+@pytest.mark.parametrize("policy", ["rerun", "abandon"])
+def test_a_run_that_outlived_its_right_is_an_orphan(policy: Any) -> None:
+    """What was killed at its deadline is rerun or closed as that of a dead node is, by this node as by any other."""
+    cluster = Cluster(document(on_node_loss=policy))
+    [worker, *_] = cluster.workers
+    worker.settle()
+    worker.at(110.0)
+    [start] = worker.starts
+    worker.plan.outlived(start.run)
+    cluster.store.revoke(worker.lease)
+    worker.standing.session_lost(worker.session)
+    worker.renew_session()
+    worker.settle()
+    assert [entry.state for entry in cluster.record.recent] == ["lost"]
+    assert [again.attempt for again in worker.starts[1:]] == ([2] if policy == "rerun" else [])
 
 
 def test_unreadable_bytes_are_void() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from coordination import fires, upkeep
 from coordination.fires import Claim, Epoch
-from tests.claims.cluster import START, Cluster, Worker, document, instants, notes
+from tests.claims.cluster import KEYS, PIPELINE, START, Cluster, Worker, document, instants, notes
 from tests.simulation.world import wall
 from workers.engine.claims_actions import Incident, Remember
 from workers.engine.claims_change import CHANGED
@@ -193,6 +193,34 @@ class TestRule8:
         assert ran | told == {110.0, 120.0, 130.0}
         assert worker.plan.done
         assert cluster.record.timing is None
+
+    def test_an_edit_of_something_else_closes_nothing(self, cluster: Cluster, worker: Worker) -> None:
+        """Then ``not_before`` is of long ago, and what is open is still expected."""
+        cluster.time = 90_131.0
+        for each in cluster.workers:
+            each.renew_session()
+        cluster.set(mark=wall(90_130), open=(wall(90_120), wall(90_130)))
+        worker.plan.record_seen(cluster.store.get(KEYS.fires(PIPELINE)), worker.now())
+        worker.plan.document_changed(document(generation=2, overlap="allow", misfire_grace=60))
+        worker.settle()
+        assert notes(worker) == []
+        assert [instants((start.scheduled_at,))[0] for start in worker.starts] == [90_120.0, 90_130.0]
+
+    def test_a_node_that_is_unbound_leaves_the_others_to_decide(self, cluster: Cluster, worker: Worker) -> None:
+        worker.at(110.0)
+        [start] = worker.starts
+        cluster.set(mark=wall(120), open=(wall(120),))
+        worker.plan.record_seen(cluster.store.get(KEYS.fires(PIPELINE)), worker.now())
+        cluster.time = 121.0
+        worker.plan.removed(2, wall(115), "unbound", elsewhere=True)
+        worker.settle()
+        assert not worker.plan.done, "its run is still going"
+        worker.plan.ended(start.run, "succeeded", "")
+        worker.settle()
+        assert worker.plan.done
+        assert notes(worker) == []
+        assert instants(cluster.record.open) == [120.0]
+        assert cluster.record.timing is not None
 
     def test_the_master_raises_the_generation(self, cluster: Cluster, worker: Worker) -> None:
         raised = upkeep.tended(

@@ -6,6 +6,8 @@ from datetime import datetime
 
 from tests.simulation.world import World
 
+SESSION_LOST = "its session is lost"
+
 
 @dataclass(eq=False)
 class Execution:
@@ -70,6 +72,11 @@ class Guard:
             for entry in self.going
         )
 
+    def has_ended(self, instant: datetime, attempt: int) -> bool:
+        """This attempt ran, and is over."""
+        ran = [entry for entry in self._history if (entry.instant, entry.attempt) == (instant, attempt)]
+        return bool(ran) and not any(entry in self.going for entry in ran)
+
     def kill(self, run: str, reason: str) -> None:
         """The worker's own wish."""
         for execution in [entry for entry in self.going if entry.run == run]:
@@ -89,7 +96,7 @@ class Guard:
             return
         deadline = self.deadlines.get(execution.session, 0.0)
         if self._world.now >= deadline:
-            self._end(execution, "killed", "its session is lost")
+            self._end(execution, "killed", SESSION_LOST)
         elif self._world.now >= execution.ends_at:
             self._end(execution, "succeeded", "")
         else:

@@ -41,6 +41,7 @@ class Host:
         self._presence: int | None = None
         self._lease: int | None = None
         self._session = ""
+        self._hindrance = ""
         self._sent = 0.0
         self._ticks = 0
         self._granting = False
@@ -110,8 +111,16 @@ class Host:
             self._grant()
         elif self._ticks % 3 == 0:
             self._keep_session()
-        self._poll_all()
+        self._observe()
         self._later(LEASE_TICK, self._tick, life)
+
+    def _observe(self) -> None:
+        """As the product does each second: everything is looked at only when something stands in the way anew."""
+        self.standing.observe(self.now())
+        hindrance = self.standing.hindrance(self.now())
+        if hindrance != self._hindrance:
+            self._hindrance = hindrance
+            self._poll_all()
 
     def _keep_presence(self) -> None:
         lease = self._presence
@@ -166,9 +175,11 @@ class Host:
         if session != self._session or self._lease is None:
             return
         self._sent = max(self._sent, sent)
+        is_new = self.standing.right is None or self.standing.right.session != session
         self.standing.kept_alive(session, sent, ttl)
         self.guard.extend(session, sent + ttl - FENCE_MARGIN)
-        self._poll_all()
+        if is_new:
+            self._poll_all()
 
     def _session_failed(self, session: str, error: CoordinationError | None) -> None:
         if isinstance(error, LeaseLost) and session == self._session:

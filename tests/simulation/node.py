@@ -10,7 +10,7 @@ from coordination.fires import FireRecord
 from coordination.gateway import Event, KeyValue
 from coordination.memory import MemoryStore
 from coordination.records import RunRecord
-from tests.simulation.executions import Execution
+from tests.simulation.executions import SESSION_LOST, Execution
 from tests.simulation.host import KEYS, Host
 from tests.simulation.ledger import Ledger
 from tests.simulation.schedule import make_fires
@@ -21,6 +21,8 @@ from workers.engine.placement import Member, member
 from workers.engine.plan import Kill, Note
 
 SHIP = 2.0
+NEVER_BEGAN = "its right to run was over before it began"
+OUTLIVED = (SESSION_LOST, NEVER_BEGAN)
 
 
 class Node(Host):
@@ -205,12 +207,12 @@ class Node(Host):
     def _answered(self, name: str, plan: SharedPlan, outcome: Any) -> None:
         self.world.trace(self.name, "answered", outcome.succeeded, outcome.revision)
         plan.answered(outcome, self.now())
-        self._poll_all()
+        self._poll(name)
 
     def _unanswered(self, name: str, plan: SharedPlan) -> None:
         self.world.trace(self.name, "unanswered", name)
         plan.unanswered(self.now())
-        self._poll_all()
+        self._poll(name)
 
     def _set_wake(self, name: str, wake: Wake) -> None:
         delays = [] if wake.boot is None else [wake.boot - self.world.now]
@@ -241,11 +243,14 @@ class Node(Host):
             ended=ended,
         )
         if not self.guard.start(execution):
-            ended("killed", "its right to run was over before it began")
+            ended("killed", NEVER_BEGAN)
 
     def _ended(self, plan: SharedPlan, start: Start, state: Any, reason: str) -> None:
         self._journal_run(start, state, reason)
-        plan.ended(start.run, state, reason)
+        if reason in OUTLIVED:
+            plan.outlived(start.run)
+        else:
+            plan.ended(start.run, state, reason)
         self._poll_all()
 
     def _journal_run(self, start: Start, state: Any, reason: str) -> None:
@@ -298,4 +303,4 @@ class Node(Host):
             plan = self.plans.get(record.pipeline)
             if plan is not None and record.state != "running":
                 plan.ingested([(record.scheduled_at, record.attempt)])
-        self._poll_all()
+        self._observe()

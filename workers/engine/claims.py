@@ -181,7 +181,7 @@ class SharedPlan:
         """What to do now; the last action is the Wake."""
         self._standing.observe(now)
         self._turn_phases(now)
-        waits: list[datetime] = [phase.at for phase in self._phases[1:]]
+        waits: list[datetime] = [phase.at for phase in self._phases]
         if self._flight is None:
             self._launch(now, waits)
         elif self._flight.repeat_at is not None and now.boot >= self._flight.repeat_at:
