@@ -140,10 +140,13 @@ class Master:
         while True:
             snapshot = await self._gateway.snapshot(key)
             epoch = next((item.value for item in snapshot.items if item.key == key), None)
-            if epoch is None or await _in_thread(partial(_is_void, epoch)):
+            has_gone_back = self._seen is not None and snapshot.revision < self._seen[1]
+            is_same = self._seen is not None and epoch == self._seen[0]
+            if epoch is None or (has_gone_back and is_same) or await _in_thread(partial(_is_void, epoch)):
                 await self._make_epoch(epoch)
+                self._seen = None if epoch is None else (epoch, snapshot.revision)
                 continue
-            if self._seen is not None and (epoch != self._seen[0] or snapshot.revision < self._seen[1]):
+            if self._seen is not None and (has_gone_back or not is_same):
                 log.warning("etcd has lost what it held: publishing everything again")
                 self._resync_now.set()
             self._seen = (epoch, snapshot.revision)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from coordination.etcd import SyncEtcd
+from coordination.fires import decode_epoch
 from coordination.gateway import Delete, EtcdSettings, Put
 from coordination.keys import Keys
 from tests import etcd_server
@@ -115,6 +116,7 @@ def test_an_etcd_that_went_back_is_noticed(house: House) -> None:
     house.etcd.kill()
     shutil.copytree(data, copy)
     house.etcd.start()
+    epoch = house.gateway.get(KEYS.epoch())
     last = house.gateway.transact([], [Put("/elsewhere", b"later")]).revision
     wait_for_line(house.log("one"), f"etcd is at revision {last}")
     assert not house.holds(KEYS.config()), "it is published again for another reason"
@@ -124,6 +126,19 @@ def test_an_etcd_that_went_back_is_noticed(house: House) -> None:
     house.etcd.start()
     wait_for_line(house.log("one"), "etcd has lost what it held")
     wait_until(_has(house, KEYS.config()), "the settings are back", 20)
+    assert house.gateway.get(KEYS.epoch()).value != epoch.value, "what was claimed since then is not known any more"
+
+
+def test_an_epoch_in_which_a_worker_saw_etcd_go_back_is_replaced(house: House) -> None:
+    house.master("one")
+    wait_until(_has(house, KEYS.epoch()), "there is an epoch", 20)
+    epoch = house.gateway.get(KEYS.epoch())
+    report = (
+        f"from workers.models import Node; Node.objects.create(name='n', void_epoch={decode_epoch(epoch.value).id})"
+    )
+    assert manage(house.directory, "shell", "-c", report).returncode == 0
+    wait_until(lambda: house.gateway.get(KEYS.epoch()).value != epoch.value, "a new epoch has begun", 20)
+    assert not decode_epoch(house.gateway.get(KEYS.epoch()).value).first, "its claims have to wait"
 
 
 def test_it_stops_although_the_database_is_locked(house: House) -> None:
