@@ -71,6 +71,16 @@ def test_a_backward_clock_never_refires() -> None:
     assert told(it.due(at(40))) == [("fire", 40, "schedule")]
 
 
+def test_a_clock_that_was_ahead_is_noticed() -> None:
+    it = plan()
+    it.put(document(overlap="allow"), Every(10), NOON)
+    assert it.decided_until(NOON) is None
+    it.due(at(3600))
+    assert it.decided_until(at(3600)) is None
+    assert it.decided_until(at(60)) == at(3600)
+    assert it.due(at(60)) == []
+
+
 def test_an_edit_never_replays_the_past() -> None:
     it = plan()
     it.put(document(overlap="allow"), Every(10), NOON)

@@ -26,6 +26,9 @@ SINGLY = 100
 PAUSE_REST = timedelta(seconds=60)
 """A paused pipeline is looked at this often, so that its skipped fires come as gaps, not one by one."""
 
+AHEAD = timedelta(seconds=5)
+"""A cursor further in the future than this was moved under a clock that was wrong."""
+
 DOWN = "the worker was not running"
 PAUSED = "paused"
 OVERLAP = "the previous run was still going"
@@ -117,6 +120,12 @@ class Plan:
         while self._heap and self._heap[0][2].ticket != self._heap[0][1]:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
+
+    def decided_until(self, now: datetime) -> datetime | None:
+        """The instant up to which something is decided already although it is still to come: the clock was ahead for a
+        while. None when nothing is. Looks at every pipeline."""
+        ahead = max((entry.cursor for entry in self._entries.values()), default=now)
+        return ahead if ahead > now + AHEAD else None
 
     def put(self, document: PipelineDocument, fires: Fires, now: datetime) -> list[Decision]:
         """Takes a document, new or changed. Instants up to its ``not_before`` are settled under the old one."""

@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -49,6 +50,13 @@ SYNC_PATIENCE = 3.0
 
 SHIP_PATIENCE = 5.0
 """Seconds that a stopping worker takes to deliver what it has; the rest is delivered after the next start."""
+
+
+SET_BACK = (
+    "this node's clock was ahead and was set back: fires up to %s were decided meanwhile (see the ledger) and are not "
+    "fired again"
+)
+"""What is told until then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +103,8 @@ class Service:
         self._synced = asyncio.Event()
         self._stop = asyncio.Event()
         self._draining = False
+        self._seen_at = self._started_at
+        self._decided_until: datetime | None = None
         self._guard: Guard
         self._hands: Hands
         self._plan: Plan
@@ -232,6 +242,7 @@ class Service:
         await self._first_word(*watchers)
         await self._carry_out(self._plan.reboot())
         self._watch(self._keys.commands(self._identity.node), commands)
+        self._seen_at = datetime.max.replace(tzinfo=UTC)
         self._supervisor.start("timer", self._fire)
         log.info("node %s (%s) is ready", self._identity.name, self._identity.node)
 
@@ -257,6 +268,7 @@ class Service:
     async def _fire(self) -> None:
         while True:
             now = self._clock.now()
+            self._look_at_clock(now)
             await self._definitions.turn(now)
             decisions = self._plan.due(now)
             if decisions:
@@ -264,6 +276,14 @@ class Service:
             else:
                 wakes = (self._plan.next_wake(), self._definitions.next_turn())
                 await self._timer.wait_until(min((wake for wake in wakes if wake is not None), default=None))
+
+    def _look_at_clock(self, now: datetime) -> None:
+        """Set back, it makes fires wait that were decided while it was ahead: they must not be decided again."""
+        if now < self._seen_at:
+            self._decided_until = self._plan.decided_until(now)
+            if self._decided_until is not None:
+                log.error("%s", SET_BACK % self._decided_until.isoformat(timespec="seconds"))
+        self._seen_at = now
 
     async def _carry_out(self, decisions: Sequence[Decision]) -> None:
         """What changes the plan may also change when it is next due."""
@@ -333,4 +353,7 @@ class Service:
 
     def _incidents(self) -> tuple[str, ...]:
         parts = (self._journal, self._shipper, self._presence, self._shared, self._supervisor)
-        return tuple(sentence for part in parts for sentence in part.incidents())
+        clock: tuple[str, ...] = ()
+        if self._decided_until is not None and self._clock.now() < self._decided_until:
+            clock = (SET_BACK % self._decided_until.isoformat(timespec="seconds"),)
+        return (*clock, *(sentence for part in parts for sentence in part.incidents()))
