@@ -274,6 +274,11 @@ UNFOLD = {
                         "icon": "account_tree",
                         "link": reverse_lazy("admin:pipelines_pipeline_changelist"),
                     },
+                    {
+                        "title": _("Calendars"),
+                        "icon": "event_busy",
+                        "link": reverse_lazy("admin:pipelines_calendar_changelist"),
+                    },
                     {"title": _("Tasks"), "icon": "terminal", "link": reverse_lazy("admin:tasks_task_changelist")},
                     {"title": _("Secrets"), "icon": "key", "link": reverse_lazy("admin:tasks_secret_changelist")},
                 ],

@@ -7,7 +7,6 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
-from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -16,6 +15,7 @@ from unfold.decorators import action, display
 from coordination.errors import CoordinationError
 from logs.admin import RunAdmin
 from logs.models import Run
+from pipelines import displays
 from pipelines.commands import Conflict, send_kill
 from pipelines.models import Pipeline
 from tasks.admin import TaskAdmin
@@ -35,10 +35,7 @@ class TaskWithUses(TaskAdmin):
     def used_in(self, task: Task) -> SafeString | None:
         uses = Q(steps__task=task.pk) | Q(on_success=task.pk) | Q(on_failure=task.pk)
         pipelines = Pipeline.objects.filter(uses).distinct() if task.pk else Pipeline.objects.none()
-        links = [(reverse("admin:pipelines_pipeline_change", args=[one.pk]), one.name) for one in pipelines]
-        return (
-            format_html_join(", ", '<a class="text-primary-600 dark:text-primary-500" href="{}">{}</a>', links) or None
-        )
+        return displays.pipeline_links(pipelines)
 
 
 @admin.register(Run)

@@ -16,14 +16,14 @@ from unfold.decorators import display
 
 from logs.admin import COLOURS
 from logs.models import Run
-from pipelines import additions, displays, publishing
+from pipelines import additions, calendars_admin, displays, publishing
 from pipelines.actions import PipelineActions
 from pipelines.forms import BindingForm, PipelineForm, StepForm
 from pipelines.formsets import StepFormSet
-from pipelines.models import Binding, Control, Pipeline, Publication, Step
+from pipelines.models import Binding, Calendar, Control, Pipeline, Publication, Step
 from workers.models import Node
 
-__all__ = ["BindingInline", "ControlAdmin", "PipelineAdmin", "StepInline", "additions"]
+__all__ = ["BindingInline", "ControlAdmin", "PipelineAdmin", "StepInline", "additions", "calendars_admin"]
 
 
 class StepInline(TabularInline):
@@ -63,15 +63,19 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
     list_display = ["titled", "scheduled", "next_fire", "last_state", "paused_label", "published_label", "enabled"]
     list_filter = ["enabled", "paused"]
     search_fields = ["name", "description", "schedule"]
-    autocomplete_fields = ["on_success", "on_failure"]
+    autocomplete_fields = ["on_success", "on_failure", "calendars"]
     readonly_fields = ["fires", "paused", "publication", "created_at", "updated_at"]
     warn_unsaved_form = True
+
+    class Media:
+        js = ["ects/preview.js"]
+
     actions = ["run_selected", "pause_selected", "resume_selected", "enable_selected", "disable_selected"]
     actions_row = ["run_one", "pause_one", "resume_one"]
     actions_detail = ["run_one", "pause_one", "resume_one"]
     fieldsets = [
         (None, {"fields": ["name", "description", "enabled"]}),
-        (_("Schedule"), {"fields": [("schedule", "timezone"), "fires"]}),
+        (_("Schedule"), {"fields": [("schedule", "timezone"), "calendars", "fires"]}),
         (_("Run"), {"classes": ["tab"], "fields": [("timeout", "overlap"), ("on_success", "on_failure")]}),
         (_("Nodes"), {"classes": ["tab"], "fields": ["node_labels", ("placement", "on_node_loss")]}),
         (
@@ -80,7 +84,7 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
         ),
         (
             _("Limits of the schedule"),
-            {"classes": ["tab"], "fields": ["starts_at", "ends_at", "jitter", ("dst_gap", "dst_repeat")]},
+            {"classes": ["tab"], "fields": [("starts_at", "ends_at"), "jitter", ("dst_gap", "dst_repeat")]},
         ),
         (_("Publication"), {"classes": ["tab"], "fields": ["publication", "paused", "created_at", "updated_at"]}),
     ]
@@ -89,7 +93,8 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
         """With what the list shows of other tables."""
         last = Run.objects.filter(pipeline=OuterRef("pk")).order_by("-id").values("state")[:1]
         behind = Publication.objects.filter(pipeline=OuterRef("pk"), published__lt=F("wanted"))
-        return super().get_queryset(request).annotate(last_run_state=Subquery(last), behind=Exists(behind))
+        annotated = super().get_queryset(request).annotate(last_run_state=Subquery(last), behind=Exists(behind))
+        return annotated.prefetch_related("calendars__entries")
 
     def get_urls(self) -> list[Any]:
         """The live preview of the form."""
@@ -100,19 +105,21 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
         """What the schedule in the form means; reads only."""
         names = ("schedule", "timezone", "dst_gap", "dst_repeat")
         given = {name: request.GET[name] for name in names if request.GET.get(name)}
-        return HttpResponse(displays.preview(Pipeline(**given), now()))
+        chosen = [key for key in request.GET.getlist("calendars") if key.isdecimal() and len(key) < 19]
+        calendars = Calendar.objects.filter(pk__in=chosen).prefetch_related("entries")
+        return HttpResponse(displays.preview(Pipeline(**given), now(), calendars))
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         """The schedule's field asks for its preview while one types."""
         form = super().get_form(request, obj, change, **kwargs)
         watched = {
             "hx-get": reverse("admin:pipelines_pipeline_preview"),
-            "hx-trigger": "input changed delay:300ms, change",
-            "hx-include": "[name=schedule],[name=timezone],[name=dst_gap],[name=dst_repeat]",
+            "hx-trigger": "input changed delay:300ms, change, chosen",
+            "hx-include": "[name=schedule],[name=timezone],[name=dst_gap],[name=dst_repeat],[name=calendars]",
             "hx-target": "#schedule-preview",
             "hx-swap": "outerHTML",
         }
-        for name in ("schedule", "timezone"):
+        for name in ("schedule", "timezone", "calendars"):
             if name in form.base_fields:
                 form.base_fields[name].widget.attrs.update(watched)
         return form

@@ -17,6 +17,8 @@ from rest_framework.views import APIView
 from coordination.errors import CoordinationError
 from logs.models import Run
 from pipelines import commands, publishing
+from pipelines.calendars import blackouts
+from pipelines.calendars_api import CalendarViewSet
 from pipelines.models import Control, Pipeline
 from pipelines.schedules import words
 from pipelines.serializers import (
@@ -49,10 +51,10 @@ class PipelineViewSet(DefinitionViewSet):
 
     queryset = Pipeline.objects.all()
     serializer_class = PipelineSerializer
-    filterset_fields = ["name", "enabled", "paused"]
+    filterset_fields = ["name", "enabled", "paused", "calendars"]
 
     def get_queryset(self) -> QuerySet[Pipeline]:
-        return Pipeline.objects.prefetch_related("steps", "bindings").order_by("name")
+        return Pipeline.objects.prefetch_related("steps", "bindings", "calendars__entries").order_by("name")
 
     @extend_schema(request=RunRequest, responses={202: RunsSerializer})
     @action(detail=True, methods=["post"], permission_classes=[MayChange], serializer_class=RunRequest)
@@ -130,8 +132,10 @@ class PreviewView(APIView):
         query.is_valid(raise_exception=True)
         values = query.validated_data
         count, after = values.pop("count"), values.pop("after")
+        calendars = values.pop("calendars", [])
         try:
-            fires = next_fires(Schedule.parse(values.pop("schedule"), **values), after, count)
+            schedule = Schedule.parse(values.pop("schedule"), **values, calendars=blackouts(calendars))
+            fires = next_fires(schedule, after, count)
         except ScheduleError as error:
             named = error.field if error.field in values else "schedule"
             raise serializers.ValidationError({named: [str(error)]}) from None
@@ -148,7 +152,7 @@ def _order(send: Any, *arguments: Any) -> Any:
         raise EtcdDown(f"etcd: {error}") from None
 
 
-routes = [("pipelines", PipelineViewSet, "pipeline")]
+routes = [("pipelines", PipelineViewSet, "pipeline"), ("calendars", CalendarViewSet, "calendar")]
 paths = [
     path("runs/<uuid:run>/kill/", KillView.as_view(), name="run-kill"),
     path("control/", ControlView.as_view(), name="control"),

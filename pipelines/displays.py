@@ -1,27 +1,31 @@
 """What the admin shows of a pipeline beside its fields."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.template.loader import render_to_string
-from django.utils.html import format_html
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
-from pipelines.models import Pipeline, Publication
-from pipelines.schedules import schedule_of, upcoming, words
-from workers.engine.schedule import ScheduleError
+from pipelines.models import Calendar, Pipeline, Publication
+from pipelines.schedules import PREVIEW, is_silenced, schedule_of, upcoming, words
+from workers.engine.schedule import ScheduleError, next_fires
 from workers.models import Node
 
 
-def preview(pipeline: Pipeline, after: datetime) -> SafeString:
-    """The schedule in words and its next fires, in its zone; or what is wrong with it."""
+def preview(pipeline: Pipeline, after: datetime, calendars: Iterable[Calendar] | None = None) -> SafeString:
+    """The schedule in words and its next fires, in its zone; or what is wrong with it. ``calendars``: as for
+    ``schedule_of``."""
     context: dict[str, Any] = {}
     try:
-        schedule = schedule_of(pipeline, after)
-        context = {"words": words(pipeline.schedule), "fires": _local(upcoming(pipeline, after), schedule.timezone)}
+        schedule = schedule_of(pipeline, after, calendars)
+        fires = _local(next_fires(schedule, after, PREVIEW), schedule.timezone)
+        context = {"words": words(pipeline.schedule), "fires": fires, "silenced": is_silenced(schedule, after)}
     except ScheduleError as error:
         context = {"problem": str(error)}
     return render_to_string("pipelines/preview.html", context)
@@ -50,6 +54,12 @@ def next_fire(pipeline: Pipeline) -> str:
     """When it fires next, in its zone; empty while it does not."""
     instants = upcoming(pipeline, now(), 1) if pipeline.enabled and not pipeline.paused else []
     return f"{_local(instants, pipeline.timezone)[0]:%m-%d %H:%M:%S}" if instants else ""
+
+
+def pipeline_links(pipelines: Iterable[Pipeline]) -> SafeString | None:
+    """Their names, each leading to its page; None for none."""
+    links = [(reverse("admin:pipelines_pipeline_change", args=[one.pk]), one.name) for one in pipelines]
+    return format_html_join(", ", '<a class="text-primary-600 dark:text-primary-500" href="{}">{}</a>', links) or None
 
 
 def _local(instants: list[datetime], zone: str) -> list[datetime]:

@@ -34,6 +34,10 @@ class PipelineForm(forms.ModelForm):
                 "@every 90s, @at 2030-01-31T12:00, @reboot, @manual."
             ),
             "timezone": _("IANA name, such as UTC, Europe/Paris or Asia/Shanghai."),
+            "calendars": _("Its fires inside these times are skipped, or become one at the end; see the calendar."),
+            "starts_at": _("No fires before; @every counts from here."),
+            "ends_at": _("No fires after."),
+            "jitter": _("Starts up to so much later, always the same for one instant; 0: exactly on time."),
             "timeout": _("For the whole run; 0: none."),
             "on_success": _("Run when every strong step succeeded."),
             "on_failure": _("Run when a strong step failed."),
@@ -45,9 +49,11 @@ class PipelineForm(forms.ModelForm):
         candidate = Pipeline(pk=self.instance.pk)
         for field in Pipeline._meta.concrete_fields:
             setattr(candidate, field.attname, getattr(self.instance, field.attname))
+        calendars = values.get("calendars")
         for name, value in values.items():
-            setattr(candidate, name, value)
-        found = pipeline_errors(candidate, now())
+            if name != "calendars":
+                setattr(candidate, name, value)
+        found = pipeline_errors(candidate, now(), calendars)
         add_errors(self, {field: text for field, text in found.items() if field not in self.errors})
         return values
 

@@ -1,4 +1,4 @@
-"""Pipeline, its steps and bindings, and Publication, the outbox by which every change reaches the workers."""
+"""Pipeline, its steps, bindings and calendars; Publication, the outbox by which every change reaches the workers."""
 
 import uuid
 from datetime import datetime, timedelta
@@ -20,6 +20,80 @@ TIMING = ("schedule", "timezone", "dst_gap", "dst_repeat", "starts_at", "ends_at
 
 CHANGEOVER = timedelta(seconds=30)
 """A change between every node and one of them takes effect so much later, when all nodes know of it."""
+
+
+class Calendar(Definition):
+    """Times at which the pipelines that use it do not fire. Its entries say which."""
+
+    class Policy(models.TextChoices):
+        SKIP = "skip", _("Skip the fires")
+        END = "end", _("Run once at the end")
+
+    name = models.CharField(_("name"), max_length=150, unique=True)
+    description = models.CharField(_("description"), max_length=500, blank=True)
+    timezone = models.CharField(_("time zone"), max_length=64, default="UTC")
+    policy = models.CharField(_("fires inside"), max_length=10, choices=Policy, default=Policy.SKIP)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    updated_at = models.DateTimeField(_("updated"), auto_now=True)
+    history = HistoricalRecords()
+
+    class Meta:
+        verbose_name = _("calendar")
+        verbose_name_plural = _("calendars")
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def dates(self) -> list["CalendarEntry"]:
+        """The single days, in an order that does not depend on when they were entered. So are the other two."""
+        return self._entries(CalendarEntry.Kind.DATE)
+
+    @property
+    def ranges(self) -> list["CalendarEntry"]:
+        """From a day or an instant to another."""
+        return self._entries(CalendarEntry.Kind.RANGE)
+
+    @property
+    def weekly(self) -> list["CalendarEntry"]:
+        """From a time to another on some days of every week."""
+        return self._entries(CalendarEntry.Kind.WEEKLY)
+
+    def _entries(self, kind: str) -> list["CalendarEntry"]:
+        return sorted((one for one in self.entries.all() if one.kind == kind), key=CalendarEntry.content)
+
+
+class CalendarEntry(Definition):
+    """One line of a calendar. What ``start`` and ``end`` hold depends on the kind; see ``engine.calendars``.
+
+    A date: ``start`` only, ``2026-12-25`` or ``12-25`` for every year. A range: days, both included, or ISO instants.
+    A weekly window: times of day such as ``09:00`` and ``24:00``, on ``days`` (``mon`` to ``sun``).
+    """
+
+    class Kind(models.TextChoices):
+        DATE = "date", _("Date")
+        RANGE = "range", _("Range")
+        WEEKLY = "weekly", _("Weekly window")
+
+    calendar = models.ForeignKey(Calendar, on_delete=models.CASCADE, related_name="entries")
+    kind = models.CharField(_("kind"), max_length=10, choices=Kind, default=Kind.DATE)
+    name = models.CharField(_("name"), max_length=150, blank=True)
+    start = models.CharField(_("from"), max_length=40)
+    end = models.CharField(_("to"), max_length=40, blank=True)
+    days = models.JSONField(_("weekdays"), default=list, blank=True)
+
+    class Meta:
+        verbose_name = _("calendar entry")
+        verbose_name_plural = _("calendar entries")
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, [",".join(self.days), self.start, self.end and f"– {self.end}", self.name]))
+
+    def content(self) -> tuple[str, str, list[str], str]:
+        """All that it says beside its kind: equal entries have equal contents."""
+        return self.start, self.end, self.days, self.name
 
 
 class PipelineQuerySet(DefinitionQuerySet):
@@ -79,6 +153,7 @@ class Pipeline(Definition):
     starts_at = models.DateTimeField(_("starts"), null=True, blank=True)
     ends_at = models.DateTimeField(_("ends"), null=True, blank=True)
     jitter = models.FloatField(_("jitter (s)"), default=0)
+    calendars = models.ManyToManyField(Calendar, related_name="pipelines", blank=True, verbose_name=_("calendars"))
     misfire = models.CharField(_("missed fires"), max_length=10, choices=Misfire, default=Misfire.SKIP)
     misfire_grace = models.FloatField(_("misfire grace (s)"), default=60)
     misfire_window = models.FloatField(_("catch-up window (s)"), default=86400)
@@ -98,7 +173,7 @@ class Pipeline(Definition):
     not_before = models.DateTimeField(default=now, editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated"), auto_now=True)
-    history = HistoricalRecords(excluded_fields=["generation", "not_before"])
+    history = HistoricalRecords(excluded_fields=["generation", "not_before"], m2m_fields=["calendars"])
 
     objects = PipelineQuerySet.as_manager()  # type: ignore[misc]
 

@@ -28,8 +28,10 @@ MARK_AT_ONCE = 500
 """Pipelines marked by one set of queries; databases limit the length of a list of ids."""
 
 
-def mark(pipelines: Iterable[UUID], floor: int = 0) -> None:
+def mark(pipelines: Iterable[UUID], floor: int = 0, *, retimed: bool = False) -> None:
     """Says that these pipelines have to be published anew, with a generation above ``floor``.
+
+    ``retimed``: the change gives them other instants, of which those that have passed are nobody's to catch up.
 
     To be called in the transaction of the change. The pipelines' rows stay locked until it ends, in the order of
     their ids, so that transactions that mark several never wait for each other in a circle.
@@ -37,7 +39,10 @@ def mark(pipelines: Iterable[UUID], floor: int = 0) -> None:
     ids = sorted(set(pipelines))
     for start in range(0, len(ids), MARK_AT_ONCE):
         with transaction.atomic():
-            _mark(ids[start : start + MARK_AT_ONCE], floor)
+            part = ids[start : start + MARK_AT_ONCE]
+            _mark(part, floor)
+            if retimed:
+                Pipeline.objects.filter(pk__in=part, not_before__lt=now()).update_quietly(not_before=now())
 
 
 def lock(pipelines: Iterable[UUID]) -> list[Pipeline]:

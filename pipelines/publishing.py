@@ -31,11 +31,14 @@ MASTER_BUDGET = 10.0
 """Seconds that one pass of the master's relay lasts at most."""
 
 
-def mark(pipelines: Iterable[UUID]) -> None:
-    """Has these pipelines published after the transaction that changes them, in which this is to be called."""
+def mark(pipelines: Iterable[UUID], *, retimed: bool = False) -> None:
+    """Has these pipelines published after the transaction that changes them, in which this is to be called.
+
+    ``retimed``: what changes are their instants; those that have passed are not caught up.
+    """
     ids = set(pipelines)
     if ids:
-        outbox.mark(ids)
+        outbox.mark(ids, retimed=retimed)
         relay_on_commit(ids)
 
 

@@ -15,6 +15,7 @@ from msgspec import structs
 
 from coordination import crypto, documents
 from coordination.documents import MAIL_PASSWORD, MailSettings, PipelineDocument, StepDocument, TaskDocument
+from pipelines.calendars import wire_forms
 from pipelines.models import Pipeline, Step
 from pipelines.outbox import bound_nodes
 from tasks.models import Secret, Task
@@ -89,7 +90,9 @@ def _digest(plain: PipelineDocument, source: Source, public_key: bytes, key: byt
 
 
 def _query(pipelines: Iterable[UUID]) -> Any:
-    related = Pipeline.objects.select_related("on_success", "on_failure").prefetch_related("steps__task")
+    related = Pipeline.objects.select_related("on_success", "on_failure").prefetch_related(
+        "steps__task", "calendars__entries"
+    )
     return related.filter(pk__in=list(pipelines))
 
 
@@ -159,6 +162,7 @@ def _document(pipeline: Pipeline, steps: list[Step], mail: MailSettings | None) 
         starts_at=pipeline.starts_at,
         ends_at=pipeline.ends_at,
         jitter=pipeline.jitter,
+        blackouts=wire_forms(pipeline.calendars.all()),
         misfire=pipeline.misfire,
         misfire_grace=pipeline.misfire_grace,
         misfire_window=pipeline.misfire_window,

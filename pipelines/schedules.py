@@ -1,5 +1,6 @@
 """A pipeline's schedule for people: its next fires and its meaning in words. The engine is the worker's own."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -8,7 +9,8 @@ from cron_descriptor.Exception import FormatError, MissingFieldException, WrongA
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from pipelines.models import Pipeline
+from pipelines.calendars import blackouts
+from pipelines.models import Calendar, Pipeline
 from workers.engine.cron import ALIASES
 from workers.engine.schedule import Schedule, next_fires
 
@@ -16,9 +18,11 @@ PREVIEW = 5
 """Fires shown ahead."""
 
 
-def schedule_of(pipeline: Pipeline, now: datetime | None = None) -> Schedule:
+def schedule_of(
+    pipeline: Pipeline, now: datetime | None = None, calendars: Iterable[Calendar] | None = None
+) -> Schedule:
     """The schedule that a worker will follow. With ``now``, one that would never fire again is refused. Raises
-    ScheduleError."""
+    ScheduleError. ``calendars``: those of a pipeline that is not saved yet, in place of the saved ones."""
     return Schedule.parse(
         pipeline.schedule,
         timezone=pipeline.timezone,
@@ -28,6 +32,7 @@ def schedule_of(pipeline: Pipeline, now: datetime | None = None) -> Schedule:
         start=pipeline.starts_at,
         end=pipeline.ends_at,
         jitter=pipeline.jitter,
+        calendars=blackouts(pipeline.calendars.all() if calendars is None else calendars),
         now=now,
     )
 
@@ -39,6 +44,11 @@ def upcoming(pipeline: Pipeline, after: datetime, count: int = PREVIEW) -> list[
         return next_fires(schedule_of(pipeline), after, count)
     except ValueError:
         return []
+
+
+def is_silenced(schedule: Schedule, now: datetime) -> bool:
+    """Whether its calendars take every fire that it has to come."""
+    return schedule.next(now) is None and schedule.raw_next(now) is not None
 
 
 def words(text: str) -> str:

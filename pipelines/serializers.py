@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from pipelines.models import Binding, Control, Pipeline, Step
+from pipelines.models import Binding, Calendar, Control, Pipeline, Step
 from pipelines.schedules import PREVIEW, upcoming
 from pipelines.validation import LIMITS, MAX_STEPS, enabling_errors, environment_error, pipeline_errors, step_errors
 from tasks.api import TextMapField
@@ -70,8 +70,8 @@ class PipelineSerializer(serializers.ModelSerializer):
         model = Pipeline
         fields = [
             "id", "name", "description", "enabled", "paused", "schedule", "timezone", "dst_gap", "dst_repeat",
-            "starts_at", "ends_at", *LIMITS, "misfire", "overlap", "placement", "on_node_loss", "on_success",
-            "on_failure", "steps", "nodes", "node_labels", "published", "next_fires", "created_at", "updated_at",
+            "starts_at", "ends_at", *LIMITS, "calendars", "misfire", "overlap", "placement", "on_node_loss",
+            "on_success", "on_failure", "steps", "nodes", "node_labels", "published", "next_fires", "created_at", "updated_at",
         ]  # fmt: skip
         read_only_fields = ["paused"]
 
@@ -90,7 +90,8 @@ class PipelineSerializer(serializers.ModelSerializer):
             if field.name in attrs:
                 setattr(candidate, field.name, attrs[field.name])
         steps = _numbered(attrs["steps"]) if "steps" in attrs else self._present_steps()
-        errors = pipeline_errors(candidate, now()) or enabling_errors(candidate, steps)
+        calendars = attrs.get("calendars", None if self.instance is not None else ())
+        errors = pipeline_errors(candidate, now(), calendars) or enabling_errors(candidate, steps)
         if errors:
             raise serializers.ValidationError(errors)
         return attrs
@@ -106,9 +107,12 @@ class PipelineSerializer(serializers.ModelSerializer):
 
     def _write(self, pipeline: Pipeline, values: dict[str, Any]) -> Pipeline:
         steps, nodes = values.pop("steps", None), values.pop("bindings", None)
+        calendars = values.pop("calendars", None)
         for name, value in values.items():
             setattr(pipeline, name, value)
         pipeline.save()
+        if calendars is not None:
+            pipeline.calendars.set(calendars)
         if steps is not None:
             pipeline.steps.all().delete()
             Step.objects.bulk_create(_numbered(steps, pipeline))
@@ -158,6 +162,9 @@ class PreviewQuery(serializers.Serializer):
     dst_gap = serializers.CharField(default="shift")
     dst_repeat = serializers.CharField(default="first")
     key = serializers.CharField(default="", allow_blank=True)
+    calendars = serializers.PrimaryKeyRelatedField(
+        many=True, queryset=Calendar.objects.prefetch_related("entries"), required=False
+    )
     after = serializers.DateTimeField(default=now)
     count = serializers.IntegerField(default=PREVIEW, min_value=1, max_value=1000)
 

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Model, Q
-from django.db.models.signals import post_delete, post_save, pre_save
+from django.db.models import Model, ProtectedError, Q
+from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete, pre_save
 from django.dispatch import receiver
 
 from logs.signals import documents_applied
 from pipelines import outbox, publishing
-from pipelines.models import Binding, Pipeline, Step
+from pipelines.models import Binding, Calendar, CalendarEntry, Pipeline, Step
 from tasks.definitions import definitions_changed
 from tasks.models import Secret, Task
 from tasks.references import secret_names, secrets_of_task
@@ -18,6 +18,9 @@ from workers.models import Node
 
 NODE_FIELDS = ("mode", "labels", "public_key")
 """What of a node decides which documents it holds, and how they are sealed."""
+
+CALENDAR_TIMING = ("timezone", "policy")
+"""What of a calendar, beside its entries, decides about instants."""
 
 
 def concerned(model: type[Model], instances: Sequence[Any]) -> set[UUID]:
@@ -30,6 +33,10 @@ def concerned(model: type[Model], instances: Sequence[Any]) -> set[UUID]:
         return using_tasks(task.pk for task in instances)
     if model is Secret:
         return using_secrets({secret.name for secret in instances})
+    if model is Calendar:
+        return using_calendars(calendar.pk for calendar in instances)
+    if model is CalendarEntry:
+        return using_calendars(entry.calendar_id for entry in instances)
     return set()
 
 
@@ -47,10 +54,15 @@ def using_secrets(names: set[str]) -> set[UUID]:
     return using_tasks(tasks) | {pipeline for pipeline, texts in steps if secret_names(texts.values()) & names}
 
 
+def using_calendars(calendars: Iterable[int]) -> set[UUID]:
+    """Pipelines that observe one of the calendars."""
+    return set(Pipeline.objects.filter(calendars__in=list(calendars)).values_list("pk", flat=True))
+
+
 @receiver(definitions_changed)
 def mark_changed(sender: type[Model], instances: Sequence[Any], **kwargs: Any) -> None:
     """Bulk writes."""
-    publishing.mark(concerned(sender, instances))
+    publishing.mark(concerned(sender, instances), retimed=sender in (Calendar, CalendarEntry))
 
 
 @receiver(pre_save, sender=Task)
@@ -77,6 +89,52 @@ def mark_part_deleted(sender: type[Model], instance: Any, origin: Any, **kwargs:
     whole = origin.model if hasattr(origin, "model") else type(origin)
     if whole is not Pipeline:
         publishing.mark(concerned(sender, [instance]))
+
+
+@receiver(pre_save, sender=Calendar)
+def remember_calendar(instance: Calendar, **kwargs: Any) -> None:
+    """Pipelines before calendars, as when a pipeline is saved; and whether there will be other instants."""
+    outbox.lock(concerned(Calendar, [instance]))
+    before = Calendar.objects.filter(pk=instance.pk).values(*CALENDAR_TIMING).first()
+    after = {name: getattr(instance, name) for name in CALENDAR_TIMING}
+    instance.retimes = before != after  # type: ignore[attr-defined]
+
+
+@receiver(post_save, sender=Calendar)
+def mark_calendar(instance: Calendar, **kwargs: Any) -> None:
+    """Its name is in the documents too."""
+    publishing.mark(concerned(Calendar, [instance]), retimed=instance.retimes)  # type: ignore[attr-defined]
+
+
+@receiver(pre_save, sender=CalendarEntry)
+def lock_observers(instance: CalendarEntry, **kwargs: Any) -> None:
+    """Pipelines before their calendar's entries."""
+    outbox.lock(concerned(CalendarEntry, [instance]))
+
+
+@receiver(post_save, sender=CalendarEntry)
+@receiver(post_delete, sender=CalendarEntry)
+def mark_entry(instance: CalendarEntry, **kwargs: Any) -> None:
+    """One entry came, changed or went."""
+    publishing.mark(concerned(CalendarEntry, [instance]), retimed=True)
+
+
+@receiver(pre_delete, sender=Calendar)
+def protect_calendar(instance: Calendar, **kwargs: Any) -> None:
+    """Who deletes a calendar that is in use would have pipelines fire in its blackouts."""
+    if users := set(instance.pipelines.all()):
+        raise ProtectedError(f"Pipelines use the calendar {instance.name}: take it out of them first.", users)
+
+
+@receiver(m2m_changed, sender=Pipeline.calendars.through)
+def mark_observers(instance: Any, action: str, reverse: bool, pk_set: set[Any] | None, **kwargs: Any) -> None:
+    """Before the change, so that the pipelines' rows are locked first; what is published is read after the commit."""
+    if not action.startswith("pre_") or pk_set == set():
+        return
+    if not reverse:
+        publishing.mark([instance.pk], retimed=True)
+    else:
+        publishing.mark(pk_set or using_calendars([instance.pk]), retimed=True)
 
 
 @receiver(post_delete, sender=Pipeline)

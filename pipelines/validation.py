@@ -8,8 +8,9 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from pipelines.models import Pipeline, Step
-from pipelines.schedules import schedule_of
+from pipelines.calendars import MAX_CALENDARS
+from pipelines.models import Calendar, Pipeline, Step
+from pipelines.schedules import is_silenced, schedule_of
 from tasks.references import missing_secrets, secret_names, secrets_of_task
 from tasks.validation import Errors, text_map_error
 from workers.engine.schedule import ScheduleError
@@ -44,10 +45,10 @@ _SCHEDULE_FIELDS = {
 """Our fields by the engine's names; whatever else it names is a part of the schedule's text."""
 
 
-def pipeline_errors(pipeline: Pipeline, now: datetime) -> Errors:
-    """What is wrong with a pipeline's own fields."""
+def pipeline_errors(pipeline: Pipeline, now: datetime, calendars: Iterable[Calendar] | None = None) -> Errors:
+    """What is wrong with a pipeline's own fields. ``calendars``: as for ``schedule_of``."""
     found = numbers_errors(pipeline, LIMITS)
-    if not found.get("jitter") and (problem := schedule_error(pipeline, now)):
+    if not found.get("jitter") and (problem := schedule_error(pipeline, now, calendars)):
         found.setdefault(problem[0], []).append(problem[1])
     if pipeline.is_shared:
         found |= shared_errors(pipeline)
@@ -66,12 +67,19 @@ def shared_errors(pipeline: Pipeline) -> Errors:
     return found
 
 
-def schedule_error(pipeline: Pipeline, now: datetime) -> tuple[str, str] | None:
+def schedule_error(
+    pipeline: Pipeline, now: datetime, calendars: Iterable[Calendar] | None = None
+) -> tuple[str, str] | None:
     """The field and the message, when there is no such schedule; one that is over may stand while disabled."""
+    chosen = list(pipeline.calendars.all() if calendars is None else calendars)
+    if len(chosen) > MAX_CALENDARS:
+        return "calendars", _("Choose at most %(count)d calendars.") % {"count": MAX_CALENDARS}
     try:
-        schedule_of(pipeline, now if pipeline.enabled else None)
+        schedule = schedule_of(pipeline, now if pipeline.enabled else None, chosen)
     except ScheduleError as error:
         return _SCHEDULE_FIELDS.get(error.field, "schedule"), str(error)
+    if pipeline.enabled and is_silenced(schedule, now):
+        return "calendars", _("It would never fire: the calendars cover every time to come. Take one out.")
     return None
 
 
