@@ -84,7 +84,7 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
         ),
         (
             _("Limits of the schedule"),
-            {"classes": ["tab"], "fields": [("starts_at", "ends_at"), "jitter", ("dst_gap", "dst_repeat")]},
+            {"classes": ["tab"], "fields": ["starts_at", "ends_at", "jitter", ("dst_gap", "dst_repeat")]},
         ),
         (_("Publication"), {"classes": ["tab"], "fields": ["publication", "paused", "created_at", "updated_at"]}),
     ]

@@ -55,8 +55,6 @@ def entry_error(entry: CalendarEntry, timezone: str) -> tuple[str, str] | None:
 
     ``timezone``: the calendar's, which is known to exist.
     """
-    if entry.kind == CalendarEntry.Kind.DATE and entry.end:
-        return "end", _("A date is one day: leave this empty, or choose a range.")
     form = {"name": "", "timezone": timezone, **_lists(entry)}
     try:
         Blackout.from_dict(form)
@@ -66,13 +64,15 @@ def entry_error(entry: CalendarEntry, timezone: str) -> tuple[str, str] | None:
 
 
 def tidied(entry: CalendarEntry) -> CalendarEntry:
-    """The entry as it is stored: weekdays in the order of the week, the whole day without times, and none for other
-    kinds."""
+    """The entry as it is stored: nothing that its kind does not have (the form hides that), weekdays in the order of
+    the week, and the whole day where no times are given."""
     if entry.kind == CalendarEntry.Kind.WEEKLY:
         entry.days = [day for day in WEEKDAYS if day in entry.days]
         entry.start, entry.end = entry.start or WHOLE_DAY[0], entry.end or WHOLE_DAY[1]
     else:
         entry.days = []
+    if entry.kind == CalendarEntry.Kind.DATE:
+        entry.end = ""
     return entry
 
 

@@ -42,8 +42,7 @@ class CalendarAdmin(SimpleHistoryAdmin, ModelAdmin):
     readonly_fields = ["used_by", "created_at", "updated_at"]
     warn_unsaved_form = True
     fieldsets = [
-        (None, {"fields": ["name", "description", ("timezone", "policy")]}),
-        (gettext_lazy("Used by"), {"fields": ["used_by"]}),
+        (None, {"fields": ["name", "description", ("timezone", "policy"), "used_by"]}),
         (gettext_lazy("Record"), {"fields": ["created_at", "updated_at"], "classes": ["collapse"]}),
     ]
 

@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.forms import PaginationInlineFormSet
-from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextInputWidget
 
 from pipelines.calendars import MAX_ENTRIES, entry_error, tidied, timezone_error
 from pipelines.models import Calendar, CalendarEntry
@@ -45,7 +45,13 @@ class CalendarForm(forms.ModelForm):
 class CalendarEntryForm(forms.ModelForm):
     """One entry. ``timezone``: the calendar's."""
 
-    start = forms.CharField(required=False, max_length=40, label=gettext_lazy("From"))
+    start = forms.CharField(
+        required=False, max_length=40, label=gettext_lazy("From"), widget=UnfoldAdminTextInputWidget,
+        help_text=gettext_lazy(
+            "Date: 2026-12-25, or 12-25 for every year. Range: dates, or instants such as 2026-12-24T18:00. Weekly "
+            "window: 22:00 to 06:00."
+        ),
+    )  # fmt: skip
     days = forms.MultipleChoiceField(
         choices=WEEKDAY_CHOICES, required=False, label=gettext_lazy("Weekdays"),
         widget=UnfoldAdminCheckboxSelectMultipleWidget,

@@ -32,9 +32,14 @@ def schedule_of(
         start=pipeline.starts_at,
         end=pipeline.ends_at,
         jitter=pipeline.jitter,
-        calendars=blackouts(pipeline.calendars.all() if calendars is None else calendars),
+        calendars=blackouts(observed(pipeline) if calendars is None else calendars),
         now=now,
     )
+
+
+def observed(pipeline: Pipeline) -> list[Calendar]:
+    """Its saved calendars; none of one that has no id yet, as the admin's empty form has it."""
+    return list(pipeline.calendars.all()) if pipeline.pk else []
 
 
 def upcoming(pipeline: Pipeline, after: datetime, count: int = PREVIEW) -> list[datetime]:

@@ -71,7 +71,8 @@ class PipelineSerializer(serializers.ModelSerializer):
         fields = [
             "id", "name", "description", "enabled", "paused", "schedule", "timezone", "dst_gap", "dst_repeat",
             "starts_at", "ends_at", *LIMITS, "calendars", "misfire", "overlap", "placement", "on_node_loss",
-            "on_success", "on_failure", "steps", "nodes", "node_labels", "published", "next_fires", "created_at", "updated_at",
+            "on_success", "on_failure", "steps", "nodes", "node_labels", "published", "next_fires", "created_at",
+            "updated_at",
         ]  # fmt: skip
         read_only_fields = ["paused"]
 

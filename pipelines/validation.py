@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from pipelines.calendars import MAX_CALENDARS
 from pipelines.models import Calendar, Pipeline, Step
-from pipelines.schedules import is_silenced, schedule_of
+from pipelines.schedules import is_silenced, observed, schedule_of
 from tasks.references import missing_secrets, secret_names, secrets_of_task
 from tasks.validation import Errors, text_map_error
 from workers.engine.schedule import ScheduleError
@@ -71,7 +71,7 @@ def schedule_error(
     pipeline: Pipeline, now: datetime, calendars: Iterable[Calendar] | None = None
 ) -> tuple[str, str] | None:
     """The field and the message, when there is no such schedule; one that is over may stand while disabled."""
-    chosen = list(pipeline.calendars.all() if calendars is None else calendars)
+    chosen = observed(pipeline) if calendars is None else list(calendars)
     if len(chosen) > MAX_CALENDARS:
         return "calendars", _("Choose at most %(count)d calendars.") % {"count": MAX_CALENDARS}
     try:

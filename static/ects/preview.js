@@ -1,7 +1,7 @@
 "use strict";
 // Select2 tells jQuery alone what was chosen; htmx listens to the browser's events.
-django.jQuery(function ($) {
-  $("#id_calendars").on("change", function () {
+document.addEventListener("DOMContentLoaded", function () {
+  django.jQuery("#id_calendars").on("change", function () {
     htmx.trigger(this, "chosen");
   });
 });
