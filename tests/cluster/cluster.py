@@ -193,8 +193,6 @@ class Cluster:
             self.console.disable(pipeline.document.pipeline)
 
 
-
-
 def _exclusive(wish: Wish) -> Exclusive:
     if wish.placement == "every":
         return "no"

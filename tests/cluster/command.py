@@ -72,7 +72,8 @@ def _summarize(pipelines: Iterable[Pipeline], happened: Happened) -> None:
         ("on one worker", {p.document.pipeline for p in pipelines if not p.is_shared}),
     ):
         rows = [item.record for item in happened.entries if item.record.pipeline in chosen]
-        jobs = [begun for begun in happened.executions if begun.pipeline in chosen]
+        rows = [row for row in rows if row.scheduled_at <= happened.until]
+        jobs = [begun for begun in happened.executions if begun.pipeline in chosen and begun.instant <= happened.until]
         states = Counter[str]()
         reasons = Counter[str]()
         for row in rows:

@@ -1,0 +1,233 @@
+"""The verdict over made-up histories: a good one passes, and each way in which it can be spoilt is noticed."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from msgspec.structs import replace
+
+from coordination.documents import PipelineDocument
+from coordination.fires import Claim, FireRecord
+from coordination.identity import SHARED, fire_run_id
+from coordination.records import RunRecord
+from tests.cluster.account import Begun
+from tests.cluster.verdict import Entry, Happened, Pipeline, Trouble, violations
+
+START = datetime(2030, 5, 1, tzinfo=UTC)
+COUNT = 10
+NODES = ("a", "b")
+
+
+class Story:
+    """Every second one of two nodes runs a shared pipeline, and ``a`` runs one of its own. The third shared fire was
+    lost on ``a`` and run again on ``b``."""
+
+    def __init__(self) -> None:
+        self.shared = _document("shared", placement="one_spread", on_node_loss="rerun", overlap="skip", nodes=NODES)
+        self.own = _document("own", nodes=("a",))
+        self.entries: dict[tuple[str, int, int], Entry] = {}
+        self.begun: dict[tuple[str, int, int], Begun] = {}
+        self.record = FireRecord(epoch=1, mark=_at(COUNT))
+        self.more: list[Begun] = []
+        self.troubles = [Trouble("a", _at(2), _at(7))]
+        for second in range(1, COUNT + 1):
+            self._ran(self.shared, second, NODES[second % 2])
+            self._ran(self.own, second, "a")
+        self.end("shared", 3, state="lost", reason="the worker died")
+        self.entries["shared", 3, 1] = Entry(self.entries["shared", 3, 1].record, "a")
+        self.begun["shared", 3, 1].node = "a"
+        self.begun["shared", 3, 1].ended = None
+        self._ran(self.shared, 3, "b", attempt=2)
+
+    def found(self) -> list[str]:
+        pipelines = [Pipeline(document, 1, START) for document in (self.shared, self.own)]
+        begun = [*self.begun.values(), *self.more]
+        records = {"shared": self.record}
+        now = _at(COUNT + 100)
+        entries = list(self.entries.values())
+        return violations(pipelines, Happened(_at(COUNT), entries, begun, records, self.troubles, now))
+
+    def end(self, pipeline: str, second: int, attempt: int = 1, **values: object) -> None:
+        item = self.entries[pipeline, second, attempt]
+        self.entries[pipeline, second, attempt] = Entry(replace(item.record, **values), item.node)
+
+    def missed(self, pipeline: str, second: int, reason: str = "nobody was there") -> None:
+        self.end(pipeline, second, state="missed", reason=reason)
+        del self.begun[pipeline, second, 1]
+
+    def gap(self, pipeline: str, first: int, last: int, count: int) -> None:
+        """The node was not there from the first second to the last."""
+        for second in range(first + 1, last + 1):
+            del self.entries[pipeline, second, 1], self.begun[pipeline, second, 1]
+        self.missed(pipeline, first)
+        self.end(pipeline, first, run=f"gap {first}", count=count, until=_at(last))
+
+    def _ran(self, document: PipelineDocument, second: int, node: str, attempt: int = 1) -> None:
+        name = document.pipeline
+        whose = node if name == "own" else SHARED
+        run = fire_run_id(name, _at(second), whose, attempt)
+        began = _at(second + (attempt - 1) * 0.5)
+        job = Begun(name, _at(second), run, attempt, node, second * 10 + attempt, began, began + timedelta(seconds=0.4))
+        row = RunRecord(
+            run=run, pipeline=name, pipeline_name=name, state="succeeded", trigger="schedule", scheduled_at=_at(second),
+            attempt=attempt,
+        )  # fmt: skip
+        self.begun[name, second, attempt] = job
+        self.entries[name, second, attempt] = Entry(row, node)
+
+
+def _document(name: str, **values: object) -> PipelineDocument:
+    return PipelineDocument(
+        pipeline=name, node="a", generation=1, not_before=START, name=name, schedule="* * * * * *", **values
+    )
+
+
+def _at(second: float) -> datetime:
+    return START + timedelta(seconds=second)
+
+
+def test_a_good_history_passes() -> None:
+    story = Story()
+    story.gap("own", 4, 6, 3)
+    story.end("shared", 5, state="skipped", reason="the previous run was still going")
+    del story.begun["shared", 5, 1]
+    assert story.found() == []
+
+
+def test_what_nobody_could_run_may_be_missed() -> None:
+    story = Story()
+    story.missed("shared", 4)
+    story.troubles = [Trouble(node, _at(-60), _at(90)) for node in NODES]
+    assert story.found() == []
+
+
+def _no_row(story: Story) -> None:
+    del story.entries["shared", 4, 1], story.begun["shared", 4, 1]
+
+
+def _no_row_for_a_job(story: Story) -> None:
+    del story.entries["own", 4, 1]
+
+
+def _two_rows(story: Story) -> None:
+    story.entries["own", 4, 2] = Entry(replace(story.entries["own", 4, 1].record, run="another"), "a")
+
+
+def _never_ended(story: Story) -> None:
+    story.end("own", 4, state="running")
+
+
+def _no_reason(story: Story) -> None:
+    story.missed("own", 4, reason="")
+
+
+def _ran_twice(story: Story) -> None:
+    story.more.append(story.begun["shared", 4, 1])
+
+
+def _ran_twice_elsewhere(story: Story) -> None:
+    job = story.begun["shared", 4, 1]
+    began = job.began + timedelta(seconds=5)
+    story.more.append(Begun(job.pipeline, job.instant, job.run, 1, "b", 7, began, began))
+
+
+def _ran_although_missed(story: Story) -> None:
+    story.end("own", 4, state="missed", reason="the worker was not running")
+
+
+def _clash(story: Story) -> None:
+    story.begun["shared", 3, 2].clashed = True
+
+
+def _at_once(story: Story) -> None:
+    story.begun["shared", 4, 1].ended = _at(5.2)
+
+
+def _not_run_by_whom_the_ledger_says(story: Story) -> None:
+    story.entries["shared", 4, 1] = Entry(story.entries["shared", 4, 1].record, "b")
+
+
+def _succeeded_without_a_job(story: Story) -> None:
+    del story.begun["own", 4, 1]
+
+
+def _succeeded_without_an_end(story: Story) -> None:
+    story.begun["own", 4, 1].ended = None
+
+
+def _gap_too_wide(story: Story) -> None:
+    story.gap("own", 4, 6, 3)
+    story.end("own", 4, until=_at(7))
+
+
+def _gap_too_narrow(story: Story) -> None:
+    story.gap("own", 4, 6, 3)
+    story.end("own", 4, count=2, until=_at(5))
+
+
+def _missed_while_well(story: Story) -> None:
+    story.missed("own", 9)
+
+
+def _missed_while_some_were_well(story: Story) -> None:
+    story.missed("shared", 4)
+
+
+def _lost_for_good(story: Story) -> None:
+    story.end("shared", 3, 2, state="lost", reason="the worker died")
+
+
+def _an_attempt_is_missing(story: Story) -> None:
+    story.entries["shared", 3, 3] = Entry(replace(story.entries["shared", 3, 2].record, run="x", attempt=3), "b")
+    del story.entries["shared", 3, 2], story.begun["shared", 3, 2]
+
+
+def _abandoned_and_run_again(story: Story) -> None:
+    story.shared = replace(story.shared, on_node_loss="abandon")
+
+
+def _fence_falls(story: Story) -> None:
+    story.begun["shared", 3, 2].fence = 3
+
+
+def _early(story: Story) -> None:
+    story.begun["shared", 9, 1].began = _at(6)
+
+
+def _left_open(story: Story) -> None:
+    story.record = replace(story.record, open=(_at(4),), timing=None)
+    story.record = replace(story.record, runs=(Claim(instant=_at(4), attempt=1, node="a", session="s", nonce="n"),))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (_no_row, "has 0 entries"),
+        (_no_row_for_a_job, "ran and has no row"),
+        (_two_rows, "two rows"),
+        (_never_ended, "never ended"),
+        (_no_reason, "nobody says why"),
+        (_ran_twice, "ran twice"),
+        (_ran_twice_elsewhere, "ran 2 times"),
+        (_ran_although_missed, "the ledger says missed"),
+        (_clash, "while another was going"),
+        (_at_once, "though overlap is skip"),
+        (_not_run_by_whom_the_ledger_says, "on b"),
+        (_succeeded_without_a_job, "without having run"),
+        (_succeeded_without_an_end, "without having run"),
+        (_gap_too_wide, "more or less than it is"),
+        (_gap_too_narrow, "has 0 entries"),
+        (_missed_while_well, "although ['a'] were well"),
+        (_missed_while_some_were_well, "although ['a', 'b'] were well"),
+        (_lost_for_good, "not run again"),
+        (_an_attempt_is_missing, "the attempts [1, 3]"),
+        (_abandoned_and_run_again, "was to be abandoned"),
+        (_fence_falls, "does not follow"),
+        (_early, "too early"),
+        (_left_open, "counts as running"),
+    ],
+)
+def test_it_notices(spoil: Callable[[Story], None], said: str) -> None:
+    story = Story()
+    spoil(story)
+    assert any(said in line for line in story.found()), story.found()
