@@ -232,6 +232,8 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 CSRF_TRUSTED_ORIGINS = env.list("ECTS_CSRF_TRUSTED_ORIGINS", default=[ECTS_SERVER_URL])
 X_FRAME_OPTIONS = "DENY"
+# The form of a pipeline with 200 steps, or of a calendar with 200 entries, has more than Django's 1,000.
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 5_000
 
 LOGGING = {
     "version": 1,

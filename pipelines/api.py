@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import django_filters
 from django.db.models import QuerySet
 from django.urls import path
 from drf_spectacular.utils import extend_schema
@@ -19,7 +20,7 @@ from logs.models import Run
 from pipelines import commands, publishing
 from pipelines.calendars import blackouts
 from pipelines.calendars_api import CalendarViewSet
-from pipelines.models import Control, Pipeline
+from pipelines.models import Calendar, Control, Pipeline
 from pipelines.schedules import words
 from pipelines.serializers import (
     ControlSerializer,
@@ -46,12 +47,22 @@ class MayChange(DjangoModelPermissions):
     perms_map = {**DjangoModelPermissions.perms_map, "POST": ["%(app_label)s.change_%(model_name)s"]}
 
 
+class PipelineFilter(django_filters.FilterSet):
+    """``calendars``: those that observe this one."""
+
+    calendars = django_filters.ModelChoiceFilter(queryset=Calendar.objects.all())
+
+    class Meta:
+        model = Pipeline
+        fields = ["name", "enabled", "paused", "calendars"]
+
+
 class PipelineViewSet(DefinitionViewSet):
     """Pipelines, and what can be done with one: run, pause, resume."""
 
     queryset = Pipeline.objects.all()
     serializer_class = PipelineSerializer
-    filterset_fields = ["name", "enabled", "paused", "calendars"]
+    filterset_class = PipelineFilter
 
     def get_queryset(self) -> QuerySet[Pipeline]:
         return Pipeline.objects.prefetch_related("steps", "bindings", "calendars__entries").order_by("name")

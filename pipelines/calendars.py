@@ -9,7 +9,7 @@ from pipelines.models import Calendar, CalendarEntry
 from workers.engine.calendars import WEEKDAYS, Blackout
 from workers.engine.schedule import ScheduleError
 
-MAX_ENTRIES = 500
+MAX_ENTRIES = 200
 """Entries of one calendar: a pipeline with its calendars has to fit into one etcd request."""
 
 MAX_CALENDARS = 20

@@ -43,7 +43,7 @@ class CalendarForm(forms.ModelForm):
 
 
 class CalendarEntryForm(forms.ModelForm):
-    """One entry. ``timezone``: the calendar's."""
+    """One entry. ``parent``: the calendar; it has the posted time zone by the time that its entries are checked."""
 
     start = forms.CharField(
         required=False, max_length=40, label=gettext_lazy("From"), widget=UnfoldAdminTextInputWidget,
@@ -61,9 +61,9 @@ class CalendarEntryForm(forms.ModelForm):
         model = CalendarEntry
         fields = ["kind", "name", "start", "end", "days"]
 
-    def __init__(self, *args: Any, timezone: str = "UTC", **kwargs: Any) -> None:
+    def __init__(self, *args: Any, parent: Calendar, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.timezone = "UTC" if timezone_error(timezone) else timezone
+        self.parent = parent
 
     def clean_start(self) -> str:
         """``9:00`` is as good as ``09:00``."""
@@ -78,7 +78,8 @@ class CalendarEntryForm(forms.ModelForm):
         values = super().clean() or {}
         names = [name for name in self._meta.fields or () if name in values]
         entry = tidied(CalendarEntry(**{name: values[name] for name in names}))
-        if not self.errors and (problem := entry_error(entry, self.timezone)):
+        timezone = "UTC" if timezone_error(self.parent.timezone) else self.parent.timezone
+        if not self.errors and (problem := entry_error(entry, timezone)):
             field, message = problem
             add_errors(self, {"start" if field == "date" else field: [message]})
         return {**values, **{name: getattr(entry, name) for name in names}}
@@ -88,8 +89,8 @@ class CalendarEntryFormSet(PaginationInlineFormSet):
     """The table of entries."""
 
     def get_form_kwargs(self, index: int | None) -> dict[str, Any]:
-        """Local times are those of the zone that is posted with them."""
-        return {**super().get_form_kwargs(index), "timezone": self.instance.timezone}
+        """Each entry is to know its calendar."""
+        return {**super().get_form_kwargs(index), "parent": self.instance}
 
     def clean(self) -> None:
         """As many as a document can carry."""
