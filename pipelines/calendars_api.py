@@ -57,7 +57,7 @@ class CalendarSerializer(serializers.ModelSerializer):
     dates = DateSerializer(many=True, required=False)
     ranges = RangeSerializer(many=True, required=False)
     weekly = WeeklySerializer(many=True, required=False)
-    pipelines = serializers.PrimaryKeyRelatedField(many=True, read_only=True)
+    pipelines: serializers.Field = serializers.PrimaryKeyRelatedField(many=True, read_only=True)
 
     class Meta:
         model = Calendar

@@ -122,7 +122,8 @@ def mark_entry(instance: CalendarEntry, **kwargs: Any) -> None:
 @receiver(pre_delete, sender=Calendar)
 def protect_calendar(instance: Calendar, **kwargs: Any) -> None:
     """Who deletes a calendar that is in use would have pipelines fire in its blackouts."""
-    if users := set(instance.pipelines.all()):
+    users: set[Model] = set(instance.pipelines.all())
+    if users:
         raise ProtectedError(f"Pipelines use the calendar {instance.name}: take it out of them first.", users)
 
 

@@ -10,7 +10,7 @@ from django.utils.timezone import now
 
 from coordination import documents
 from pipelines import rendering
-from pipelines.calendars import blackouts, entry_error, tidied, wire_form
+from pipelines.calendars import blackouts, entry_error, tidied, wire_form, wire_forms
 from pipelines.models import Calendar, CalendarEntry, Pipeline, Publication
 from pipelines.schedules import is_silenced, schedule_of, upcoming
 from pipelines.validation import pipeline_errors
@@ -135,6 +135,11 @@ def test_the_order_of_entry_does_not_matter_to_the_digest(pipeline):
     assert digest_of(pipeline) == before
     Calendar.objects.get(name="b").entries.first().delete()
     assert len({without, before, digest_of(pipeline)}) == 3
+
+
+def test_the_order_of_choice_does_not_matter(db):
+    chosen = [Calendar(pk=number, name=name) for number, name in enumerate("bca", 1)]
+    assert [form["name"] for form in wire_forms(chosen)] == ["a", "b", "c"]
 
 
 def test_the_wire_form_is_the_engines_own(db):
