@@ -1,9 +1,10 @@
 """One host's way to all others, which can be cut: a small TCP proxy for each place that it talks to."""
 
 import asyncio
+import socket
 import threading
-from collections.abc import Coroutine, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from tests.etcd_server import free_ports
@@ -23,12 +24,12 @@ class Network:
         self._ports = free_ports(len(destinations))
         self.addresses = tuple(f"127.0.0.1:{port}" for port in self._ports)
         self._loop = asyncio.new_event_loop()
-        self._servers: list[asyncio.Server] = []
-        self._connections: set[asyncio.StreamWriter] = set()
+        self._listeners: list[asyncio.Task[None]] = []
+        self._connections: set[asyncio.Task[None]] = set()
         self._flowing = asyncio.Event()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self._do(self._listen())
+        self._do(self._restore())
 
     def silence(self) -> None:
         """Everything is accepted, nothing passes."""
@@ -36,15 +37,15 @@ class Network:
 
     def refuse(self) -> None:
         """The hosts are there and want nothing of this one."""
-        self._do(self._hang_up())
+        self._do(self._refuse())
 
     def restore(self) -> None:
         """All is well again."""
-        self._do(self._listen())
+        self._do(self._restore())
 
     def close(self) -> None:
         """Ends it for good."""
-        self._do(self._hang_up())
+        self._do(self._refuse())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -52,38 +53,43 @@ class Network:
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
-    async def _listen(self) -> None:
+    async def _restore(self) -> None:
         self._flowing.set()
-        for place in range(len(self._servers), len(self._ports)):
-            self._servers.append(await self._server(place))
+        if not self._listeners:
+            for port, destination in zip(self._ports, self._destinations, strict=True):
+                # Not asyncio's server: what it has just accepted when it is closed stays open, and dumb.
+                listener = socket.create_server(("127.0.0.1", port), backlog=100)
+                listener.setblocking(False)
+                self._listeners.append(self._loop.create_task(self._listen(listener, destination)))
 
-    async def _server(self, place: int) -> asyncio.Server:
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            with suppress(OSError):
-                await self._forward(self._destinations[place], reader, writer)
-            _reset(writer)
+    async def _refuse(self) -> None:
+        for tasks in (self._listeners, self._connections):
+            ended = list(tasks)
+            for task in ended:
+                task.cancel()
+            await asyncio.gather(*ended, return_exceptions=True)
+        self._listeners.clear()
 
-        return await asyncio.start_server(serve, "127.0.0.1", self._ports[place])
+    async def _listen(self, listener: socket.socket, destination: tuple[str, int]) -> None:
+        with listener:
+            while True:
+                client, _ = await self._loop.sock_accept(listener)
+                task = self._loop.create_task(self._serve(client, destination))
+                self._connections.add(task)
+                task.add_done_callback(self._connections.discard)
 
-    async def _forward(
-        self, destination: tuple[str, int], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        self._connections.add(writer)
-        try:
+    async def _serve(self, client: socket.socket, destination: tuple[str, int]) -> None:
+        with client, suppress(OSError):
             await self._flowing.wait()
-            there, back = await asyncio.open_connection(*destination)
-            self._connections.add(back)
-            try:
-                ways = [asyncio.create_task(self._pump(reader, back)), asyncio.create_task(self._pump(there, writer))]
-                await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-                for way in ways:
-                    way.cancel()
-                await asyncio.gather(*ways, return_exceptions=True)
-            finally:
-                self._connections.discard(back)
-                _reset(back)
-        finally:
-            self._connections.discard(writer)
+            async with _connected(sock=client) as here, _connected(*destination) as there:
+                ways = [asyncio.create_task(self._pump(here[0], there[1]))]
+                ways += [asyncio.create_task(self._pump(there[0], here[1]))]
+                try:
+                    await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    for way in ways:
+                        way.cancel()
+                    await asyncio.gather(*ways, return_exceptions=True)
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(PIECE):
@@ -91,19 +97,15 @@ class Network:
             writer.write(data)
             await writer.drain()
 
-    async def _hang_up(self) -> None:
-        for server in self._servers:
-            server.close()
-        self._servers.clear()
-        for writer in self._connections:
-            _reset(writer)
-        # Those who waited for the flow find their connections gone.
-        self._flowing.set()
-        await asyncio.sleep(0)
 
-
-def _reset(writer: asyncio.StreamWriter) -> None:
-    writer.transport.abort()
+@asynccontextmanager
+async def _connected(*address: Any, **options: Any) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection that is reset at the end."""
+    reader, writer = await asyncio.open_connection(*address, **options)
+    try:
+        yield reader, writer
+    finally:
+        writer.transport.abort()
 
 
 def _pair(address: str) -> tuple[str, int]:
