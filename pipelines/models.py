@@ -74,7 +74,7 @@ class CalendarEntry(Definition):
     class Kind(models.TextChoices):
         DATE = "date", _("Date")
         RANGE = "range", _("Range")
-        WEEKLY = "weekly", _("Weekly window")
+        WEEKLY = "weekly", _("Weekly")
 
     calendar = models.ForeignKey(Calendar, on_delete=models.CASCADE, related_name="entries")
     kind = models.CharField(_("kind"), max_length=10, choices=Kind, default=Kind.DATE)

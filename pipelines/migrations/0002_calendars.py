@@ -40,7 +40,7 @@ class Migration(migrations.Migration):
             name='CalendarEntry',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('date', 'Date'), ('range', 'Range'), ('weekly', 'Weekly window')], default='date', max_length=10, verbose_name='kind')),
+                ('kind', models.CharField(choices=[('date', 'Date'), ('range', 'Range'), ('weekly', 'Weekly')], default='date', max_length=10, verbose_name='kind')),
                 ('name', models.CharField(blank=True, max_length=150, verbose_name='name')),
                 ('start', models.CharField(max_length=40, verbose_name='from')),
                 ('end', models.CharField(blank=True, max_length=40, verbose_name='to')),
