@@ -13,7 +13,7 @@ from msgspec import structs
 from tests.cluster.network import Network
 from tests.endtoend.installation import ROOT
 from tests.site.processes import environment
-from workers.engine import identity
+from workers.engine import identity, joining
 
 STOP_WITHIN = 30.0
 
@@ -39,7 +39,7 @@ class Worker:
             "version": "",
         }
         with httpx.Client() as client:
-            known = identity.enrol(client, self.state_dir, server_url, token, about)
+            known = joining.enrol(client, self.state_dir, server_url, token, about)
         self.node = known.node
         self.network = Network([*etcd, server_url.removeprefix("http://")])
         *endpoints, console = self.network.addresses

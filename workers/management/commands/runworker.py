@@ -10,7 +10,7 @@ import httpx
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from workers.engine import identity
+from workers.engine import identity, joining
 from workers.engine.identity import IdentityError, StateLock
 
 
@@ -67,9 +67,7 @@ class Command(BaseCommand):
                 "version": settings.VERSION,
             }
             with httpx.Client() as client:
-                joined = identity.enrol(
-                    client, state_dir, options["server"], token, about, insecure=options["insecure"]
-                )
+                joined = joining.enrol(client, state_dir, options["server"], token, about, insecure=options["insecure"])
         self.stdout.write(f"joined as {joined.name} ({joined.node})")
 
 
