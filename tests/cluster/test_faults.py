@@ -16,7 +16,7 @@ WISHES = {
     "alone": Wish(placement="one_sticky", on_node_loss="rerun", overlap="skip", period=2, takes=3),
     "again": Wish(on_node_loss="rerun", held=True),
     "once": Wish(held=True),
-    "each": Wish(placement="every"),
+    "each": Wish(placement="every", takes=0.7),
 }
 
 TAKEN_WITHIN = SESSION_TTL + 20
