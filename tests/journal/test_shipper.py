@@ -5,20 +5,20 @@ import gzip
 import json
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from msgspec import Raw
 
 from coordination import records
 from coordination.records import AppliedRecord, NodeReport
 from workers.engine.clock import SystemClock
+from workers.engine.courier import Direct
 from workers.engine.journal import Journal
 from workers.engine.shipper import Shipper
 
@@ -130,8 +130,8 @@ async def shipping(path: Path, url: str, count: int) -> AsyncIterator[tuple[Ship
     journal = Journal(path / "journal.db", clock=QuickClock())
     await journal.open()
     await journal.state(*(AppliedRecord(pipeline="p", generation=i) for i in range(count)))
-    async with httpx.AsyncClient() as client:
-        shipper = Shipper(journal, Recipient(url), client, QuickClock(), NodeReport, Observed())
+    async with aclosing(Direct({}, QuickClock())) as courier:
+        shipper = Shipper(journal, Recipient(url), courier, QuickClock(), NodeReport, Observed())
         task = asyncio.create_task(shipper.run())
         yield shipper, journal
         task.cancel()
@@ -217,9 +217,9 @@ async def test_a_stopping_worker_delivers_what_it_has(tmp_path: Path, console: t
     journal = Journal(tmp_path / "journal.db", clock=QuickClock())
     await journal.open()
     await journal.state(*(AppliedRecord(pipeline="p", generation=i) for i in range(1200)))
-    async with httpx.AsyncClient() as client:
+    async with aclosing(Direct({}, QuickClock())) as courier:
         observed = Observed()
-        await Shipper(journal, Recipient(url), client, QuickClock(), NodeReport, observed).drain(10)
+        await Shipper(journal, Recipient(url), courier, QuickClock(), NodeReport, observed).drain(10)
     await journal.close()
     assert state.taken == observed.generations == list(range(1200))
     assert observed.skew is not None

@@ -5,13 +5,14 @@ import asyncio
 import logging
 import os
 import sys
+from contextlib import aclosing
 from pathlib import Path
-
-import httpx
 
 from coordination.etcd import AsyncEtcd
 from coordination.fires import SESSION_TTL
+from workers.engine import ondemand
 from workers.engine.clock import SystemClock
+from workers.engine.courier import Courier, Direct, is_proxied
 from workers.engine.identity import Identity, IdentityError, StateLock, load, machine_id
 from workers.engine.service import Options, Service
 
@@ -46,11 +47,13 @@ def main() -> int:
 
 
 async def _serve(identity: Identity, options: Options) -> None:
-    async with httpx.AsyncClient() as client:
+    environ, clock = dict(os.environ), SystemClock()
+    courier: Courier = (
+        ondemand.load("workers.engine.proxied").Proxied() if is_proxied(environ) else Direct(environ, clock)
+    )
+    async with aclosing(courier):
         gateway = AsyncEtcd(identity.etcd)
-        await Service(
-            identity, options, gateway=gateway, client=client, clock=SystemClock(), environ=dict(os.environ)
-        ).run()
+        await Service(identity, options, gateway=gateway, courier=courier, clock=clock, environ=environ).run()
 
 
 def _parse() -> argparse.Namespace:

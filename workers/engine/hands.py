@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from workers.engine.clock import Clock
+from workers.engine.ondemand import Deferred
 from workers.engine.output import Flusher
 from workers.engine.reaper import DEFAULT_GRACE, Reaper
 from workers.engine.runners.accounts import Accounts
 from workers.engine.runners.base import Runner
-from workers.engine.runners.http import Clients, HookRunner, HttpRunner
-from workers.engine.runners.mail import MailRunner
 from workers.engine.runners.shell import Guarding, ShellRunner
 
 
@@ -32,13 +32,14 @@ class Hands:
         self.flusher = Flusher(clock)
         self.reaper = Reaper(clock, grace)
         self._shell = ShellRunner(accounts=Accounts(environ), reaper=self.reaper, guard=guard, scratch=scratch)
-        self._mail = MailRunner(clock)
-        clients = Clients()
+        self._clock = clock
+        self._clients: Any = None
+        self._mail: Any = None
         self._runners: dict[str, Runner] = {
             "shell": self._shell,
-            "http": HttpRunner(clients),
-            "hook": HookRunner(clients, clock),
-            "mail": self._mail,
+            "http": Deferred("workers.engine.runners.http", self._make_http),
+            "hook": Deferred("workers.engine.runners.http", self._make_hook),
+            "mail": Deferred("workers.engine.runners.mail", self._make_mail),
         }
 
     def of(self, kind: str) -> Runner:
@@ -62,4 +63,23 @@ class Hands:
         await self.flusher.close()
         await self._shell.close()
         self.reaper.close()
-        self._mail.close()
+        if self._mail is not None:
+            self._mail.close()
+
+    def _make_http(self, module: Any) -> Runner:
+        runner: Runner = module.HttpRunner(self._shared_clients(module))
+        return runner
+
+    def _make_hook(self, module: Any) -> Runner:
+        runner: Runner = module.HookRunner(self._shared_clients(module), self._clock)
+        return runner
+
+    def _make_mail(self, module: Any) -> Runner:
+        self._mail = module.MailRunner(self._clock)
+        runner: Runner = self._mail
+        return runner
+
+    def _shared_clients(self, module: Any) -> Any:
+        """Of both kinds of request: they hold the TLS contexts."""
+        self._clients = self._clients or module.Clients()
+        return self._clients

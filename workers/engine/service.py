@@ -10,8 +10,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import httpx
-
 from coordination.crypto import CannotOpen, unseal
 from coordination.documents import PipelineDocument
 from coordination.documents import Presence as PresenceDocument
@@ -23,6 +21,7 @@ from workers.engine.acceptance import Acceptance
 from workers.engine.capacity import Capacity
 from workers.engine.clock import Clock
 from workers.engine.commands import Commands
+from workers.engine.courier import Courier
 from workers.engine.definitions import Definitions, Settings
 from workers.engine.dispatch import Dispatcher
 from workers.engine.execution import Execution, RunSpec
@@ -81,7 +80,7 @@ class Service:
         options: Options,
         *,
         gateway: Gateway,
-        client: httpx.AsyncClient,
+        courier: Courier,
         clock: Clock,
         environ: Mapping[str, str],
     ) -> None:
@@ -98,7 +97,7 @@ class Service:
         self._journal = Journal(options.state_dir / "journal.db", clock=clock)
         lease_file = options.state_dir / "presence.lease"
         self._presence = Presence(gateway, self._keys.node(identity.node), self._describe, clock, lease_file)
-        self._client = client
+        self._courier = courier
         self._connected: dict[str, bool] = {}
         self._synced = asyncio.Event()
         self._stop = asyncio.Event()
@@ -167,7 +166,7 @@ class Service:
             on_ended=lambda record: self._shared.runs.ended(record),
         )
         await self._prepare_shared()
-        self._shipper = Shipper(self._journal, self._identity, self._client, self._clock, self._report, self._shared)
+        self._shipper = Shipper(self._journal, self._identity, self._courier, self._clock, self._report, self._shared)
 
     async def _prepare_shared(self) -> None:
         self._shared = Shared(

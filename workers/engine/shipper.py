@@ -12,19 +12,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
-import httpx
 from msgspec import DecodeError, Raw
 
 from coordination import records
 from coordination.records import IngestBatch, IngestReply, NodeReport
 from workers.engine.clock import Clock
+from workers.engine.courier import Answer, Courier, Unreached
 from workers.engine.journal import Journal
 from workers.engine.journal_store import BATCH_BYTES
 
 log = logging.getLogger(__name__)
-
-TIMEOUT = httpx.Timeout(30.0, connect=5.0)
-"""Seconds for one delivery; 5 of them to connect."""
 
 GATHER = 0.05
 """Seconds to wait for more records before a batch is made."""
@@ -84,14 +81,14 @@ class Shipper:
         self,
         journal: Journal,
         recipient: Recipient,
-        client: httpx.AsyncClient,
+        courier: Courier,
         clock: Clock,
         report: Callable[[], NodeReport],
         observer: Observer,
     ) -> None:
         self._journal = journal
         self._recipient = recipient
-        self._client = client
+        self._courier = courier
         self._clock = clock
         self._report = report
         self._observer = observer
@@ -185,26 +182,24 @@ class Shipper:
             "Content-Encoding": "gzip",
         }
         try:
-            response = await self._client.post(
-                f"{self._recipient.server_url}/api/v1/ingest/", content=body, headers=headers, timeout=TIMEOUT
-            )
-        except httpx.TransportError as error:
-            raise _Refused(f"the console cannot be reached: {error or type(error).__name__}") from None
-        reply = self._understood(response)
+            answer = await self._courier.post(f"{self._recipient.server_url}/api/v1/ingest/", headers, body)
+        except Unreached as error:
+            raise _Refused(f"the console cannot be reached: {error}") from None
+        reply = self._understood(answer)
         self._measure(reply.server_time, sent_at, self._clock.monotonic() - sent)
         self._trouble, self._pause = "", FIRST_PAUSE
         self._reported = self._clock.monotonic()
         return reply
 
-    def _understood(self, response: httpx.Response) -> IngestReply:
-        if response.status_code in (401, 403):
+    def _understood(self, answer: Answer) -> IngestReply:
+        if answer.status in (401, 403):
             raise _Refused("the console does not accept this node's token: enrol the node again", REVOKED_PAUSE)
-        if response.status_code >= 500:
-            raise _Refused(f"the console answers {response.status_code}", bisect=True)
+        if answer.status >= 500:
+            raise _Refused(f"the console answers {answer.status}", bisect=True)
         try:
-            return records.decode_reply(response.content)
+            return records.decode_reply(answer.content)
         except DecodeError:
-            raise _Refused(f"the console's answer ({response.status_code}) is not understood") from None
+            raise _Refused(f"the console's answer ({answer.status}) is not understood") from None
 
     def _measure(self, server_time: datetime, sent_at: datetime, took: float) -> None:
         """Compares the server's clock with the middle of the exchange (Cristian's algorithm, 1989)."""

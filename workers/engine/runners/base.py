@@ -8,6 +8,9 @@ from coordination.documents import TaskDocument
 from workers.engine.context import RunContext
 from workers.engine.output import Flusher, StepOutput
 
+NETWORK_TIMEOUT = 60.0
+"""Seconds for a step without a limit of its own whose task is done over the network."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:

@@ -13,7 +13,7 @@ import httpx
 from coordination.documents import DEFAULT_SIGNING_SECRET, TaskDocument
 from workers.engine.clock import Clock
 from workers.engine.output import StepOutput
-from workers.engine.runners.base import Job, Outcome, failed
+from workers.engine.runners.base import NETWORK_TIMEOUT, Job, Outcome, failed
 from workers.engine.runners.failures import in_plain_words
 
 CONNECT_TIMEOUT = 10.0
@@ -33,7 +33,7 @@ _STATUS_ITEM = re.compile(r"(\d{3})(?:-(\d{3}))?|([1-5])xx", re.IGNORECASE)
 class HttpRunner:
     """Sends the request that the task describes; the response's body is the output."""
 
-    default_timeout = 60.0
+    default_timeout = NETWORK_TIMEOUT
 
     def __init__(self, clients: "Clients") -> None:
         self._clients = clients
@@ -48,7 +48,7 @@ class HttpRunner:
 class HookRunner:
     """Posts the run's facts, as far as they are known; signed when there is a key."""
 
-    default_timeout = 60.0
+    default_timeout = NETWORK_TIMEOUT
 
     def __init__(self, clients: "Clients", clock: Clock) -> None:
         self._clients = clients

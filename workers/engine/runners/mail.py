@@ -12,7 +12,7 @@ from smtplib import SMTP, SMTP_SSL, SMTPAuthenticationError, SMTPException, SMTP
 from coordination.documents import MAIL_PASSWORD, MailSettings
 from workers.engine.clock import Clock
 from workers.engine.output import StepOutput
-from workers.engine.runners.base import Job, Outcome, failed
+from workers.engine.runners.base import NETWORK_TIMEOUT, Job, Outcome, failed
 from workers.engine.runners.message import Undeliverable, compose
 
 CONNECT_TIMEOUT = 10.0
@@ -29,7 +29,7 @@ NOT_SET = "No mail server is set: set ECTS_EMAIL_HOST (and _PORT, _USER, _PASSWO
 class MailRunner:
     """Sends the task's content to its recipients."""
 
-    default_timeout = 60.0
+    default_timeout = NETWORK_TIMEOUT
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

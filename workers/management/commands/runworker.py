@@ -71,5 +71,9 @@ class Command(BaseCommand):
         self.stdout.write(f"joined as {joined.name} ({joined.node})")
 
 
-KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME", "ECTS_LOG_LEVEL", "SSL_CERT_FILE", "PYTHONPATH")
+KEPT = (
+    *("PATH", "HOME", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME", "PYTHONPATH"),
+    *("ECTS_LOG_LEVEL", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy"),
+)
 """What the engine gets of this environment; no setting and no secret of the console is among it."""
