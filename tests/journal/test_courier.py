@@ -267,12 +267,8 @@ async def test_nor_does_one_of_another_host(tmp_path: Path) -> None:
     environ = {"SSL_CERT_FILE": str(authority.certificate)}
     async with serving(says(OK), context) as server, aclosing(Direct(environ, SystemClock())) as direct:
         server.url = server.url.replace("localhost", "127.0.0.2")
-        listening = await asyncio.start_server(
-            server.take, "127.0.0.2", int(server.url.rpartition(":")[2]), ssl=context
-        )
-        async with listening:
-            with pytest.raises(Unreached, match="not valid for '127.0.0.2'"):
-                await post(direct, server)
+        with pytest.raises(Unreached, match=r"not valid for '127\.0\.0\.2'"):
+            await post(direct, server)
     assert server.heads == []
 
 
