@@ -6,7 +6,15 @@ import pytest
 
 from tests.site.processes import ROOT
 
-SCRIPTS = ["scripts/start", "scripts/test", "scripts/lint", "scripts/bench", "scripts/simulate", ".ci/run"]
+SCRIPTS = [
+    "scripts/start",
+    "scripts/test",
+    "scripts/lint",
+    "scripts/bench",
+    "scripts/simulate",
+    "scripts/cluster",
+    ".ci/run",
+]
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
