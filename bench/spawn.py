@@ -76,7 +76,7 @@ class Bench:
         """Commands a second of the C program."""
         become = [shutil.which(BECOME[0]) or BECOME[0], *BECOME[1:]] if user else []
         command = [self._program, str(self._count), str(WIDTH), *become, "/bin/sh", "-c", self._script]
-        return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[0])
 
     async def spawner(self, user: str) -> float:
         """Scripts a second of the spawner alone."""
@@ -134,7 +134,8 @@ async def _one_after_the_other(work: Work, numbers: Iterator[int]) -> None:
         await work(number)
 
 
-def _build(directory: Path) -> str:
+def build(directory: Path) -> str:
+    """The C program, compiled into ``directory``."""
     program = directory / "spawn"
     source = Path(__file__).with_suffix(".c")
     subprocess.run([os.environ.get("CC", "cc"), "-O2", "-Wall", "-o", str(program), str(source)], check=True)
@@ -164,7 +165,7 @@ async def _all(count: int, turns: int, scripts: Sequence[str]) -> None:
     guard = Guard(clock)
     guard.start()
     with tempfile.TemporaryDirectory() as directory:
-        program = _build(Path(directory))
+        program = build(Path(directory))
         hands = Hands(clock=clock, scratch=Path(directory) / "scratch", environ=os.environ, guard=guard)
         for script in scripts:
             await _measure(Bench(hands, program, script, count), script, turns)
