@@ -12,7 +12,7 @@ from typing import Any, Literal
 from workers.engine.output import StepOutput
 from workers.engine.runners.base import NETWORK_TIMEOUT, Job, Outcome, Runner
 
-Part = Literal["workers.engine.runners.http", "workers.engine.runners.mail", "workers.engine.proxied"]
+Part = Literal["workers.engine.proxied", "workers.engine.runners.http", "workers.engine.runners.mail"]
 
 
 def load(part: Part) -> Any:
