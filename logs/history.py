@@ -2,12 +2,15 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
-from django.db import transaction
+from django.db.models import QuerySet
 
 from coordination.documents import RunCommand
 from coordination.records import RunRecord
+from logs import rollups
+from logs.collisions import transact
 from logs.models import Run, StepRun
 
 NOT_TAKEN = "the node did not take the command before it expired; is its worker running and connected to etcd?"
@@ -18,7 +21,7 @@ CHUNK = 500
 
 def announce_manual_run(order: RunCommand, *, node_name: str) -> None:
     """A run that was asked for and not begun yet: running without a start, until its worker speaks of it."""
-    Run.objects.create(
+    run = Run(
         uuid=UUID(order.run),
         pipeline=UUID(order.document.pipeline),
         pipeline_name=order.document.name[:150],
@@ -33,12 +36,45 @@ def announce_manual_run(order: RunCommand, *, node_name: str) -> None:
         expires_at=order.expires_at,
     )
 
+    def write() -> None:
+        run.save(force_insert=True)
+        rollups.move([], [rollups.counted(run)])
+
+    transact(write)
+
+
+def withdraw(runs: Collection[UUID]) -> None:
+    """Announced runs whose command could not be sent; those of which a worker has spoken stay."""
+    announced = Run.objects.filter(uuid__in=runs, provisional=True)
+
+    def delete() -> None:
+        gone = list(announced.select_for_update())
+        Run.objects.filter(pk__in=[run.pk for run in gone]).delete()
+        rollups.move([rollups.counted(run) for run in gone], [])
+
+    transact(delete)
+
 
 def close_untaken(now: datetime) -> int:
     """Ends provisional runs whose command has expired; how many there were."""
-    return Run.objects.filter(provisional=True, state=Run.State.RUNNING, expires_at__lt=now).update(
-        state=Run.State.MISSED, reason=NOT_TAKEN, finished_at=now
-    )
+    untaken = Run.objects.filter(provisional=True, expires_at__lt=now)
+    due = list(untaken.filter(state=Run.State.RUNNING).values_list("uuid", flat=True))
+    return sum(_close(untaken, chunk, Run.State.MISSED, NOT_TAKEN, now) for chunk in _chunks(due))
+
+
+def _close(among: QuerySet[Run], uuids: Sequence[UUID], state: Run.State, reason: str, now: datetime) -> int:
+    """Ends those of the runs that are still going; how many there were."""
+
+    def end() -> int:
+        going = list(among.select_for_update().filter(uuid__in=uuids, state=Run.State.RUNNING))
+        before = [rollups.counted(run) for run in going]
+        Run.objects.filter(pk__in=[run.pk for run in going]).update(
+            state=state, reason=reason[:500], finished_at=now, provisional=True
+        )
+        rollups.move(before, [row._replace(state=state.value, finished_at=now) for row in before])
+        return len(going)
+
+    return transact(end)
 
 
 def ended(runs: Collection[UUID]) -> set[UUID]:
@@ -74,18 +110,23 @@ def provide(record: RunRecord, node: UUID, node_name: str, now: datetime) -> Non
         "shared": True,
         "provisional": True,
     }
-    with transaction.atomic():
-        _, made = Run.objects.get_or_create(uuid=uuid, defaults=values)
-        if not made and record.state == "lost":
-            close_lost([uuid], record.reason, now)
+
+    def write() -> bool:
+        run, made = Run.objects.get_or_create(uuid=uuid, defaults=values)
+        if made:
+            rollups.move([], [rollups.counted(run)])
+        return made
+
+    if not transact(write) and record.state == "lost":
+        close_lost([uuid], record.reason, now)
 
 
 def close_lost(runs: Sequence[UUID], reason: str, now: datetime) -> None:
     """Runs that are said to be going and are not any more, nor their steps."""
-    going = Run.objects.filter(uuid__in=runs, state=Run.State.RUNNING)
-    going.update(state=Run.State.LOST, reason=reason[:500], finished_at=now, provisional=True)
-    steps = StepRun.objects.filter(run__uuid__in=runs, state=StepRun.State.RUNNING)
-    steps.update(state=StepRun.State.LOST, reason=reason[:500], finished_at=now)
+    for chunk in _chunks(list(runs)):
+        _close(Run.objects.all(), chunk, Run.State.LOST, reason, now)
+        steps = StepRun.objects.filter(run__uuid__in=chunk, state=StepRun.State.RUNNING)
+        transact(partial(steps.update, state=StepRun.State.LOST, reason=reason[:500], finished_at=now))
 
 
 def _chunks(runs: list[UUID]) -> Iterator[list[UUID]]:

@@ -1,7 +1,7 @@
 """Takes a batch of a worker's records into the database: exactly once, in order, all of it or none."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -24,8 +24,10 @@ from coordination.records import (
     SetAsideRecord,
     StepRecord,
 )
-from logs import signals
+from logs import rollups, signals
+from logs.collisions import transact
 from logs.models import Output, Run, StepRun, Stream
+from logs.rollups import CONCLUDED, Counted
 from logs.rows import Table
 
 log = logging.getLogger(__name__)
@@ -56,6 +58,9 @@ _RUN = Table(
     ],
     ["uuid"],
 )
+_HELD = ["uuid", "shared", "provisional", *"pipeline node state scheduled_at started_at finished_at count".split()]
+"""What has to be known of a run that is there."""
+
 _STEP = Table(
     StepRun,
     [
@@ -107,31 +112,34 @@ def take(batch: IngestBatch, node: UUID, node_name: str, now: datetime) -> Inges
             signals.node_reported.send(sender=take, node=node, report=report, received_at=now)
     if not batch.stream:
         return IngestReply(sequence=0, server_time=now)
-    with transaction.atomic():
-        stream = _locked(batch, node, now)
-        if batch.first > stream.sequence + 1:
-            return IngestReply(sequence=stream.sequence, server_time=now)
-        sequence = batch.first
-        harvest = _Harvest()
-        try:
-            for raw in batch.records:
-                following = sequence + 1
-                record = _decoded(raw)
-                if isinstance(record, GapRecord):
-                    following = sequence + record.spans
-                if following > stream.sequence + 1:
-                    _gather(harvest, record, sequence)
-                sequence = following
-            _write(harvest, node, node_name)
-        except Malformed as error:
-            refused = error.args[1] if len(error.args) > 1 else sequence
-            return IngestReply(sequence=stream.sequence, server_time=now, refused=refused, reason=error.args[0])
-        if sequence - 1 > stream.sequence:
-            Stream.objects.filter(pk=stream.pk).update(
-                sequence=sequence - 1, updated_at=now, lost=stream.lost + harvest.lost
-            )
-        _announce(harvest, node)
-        return IngestReply(sequence=max(sequence - 1, stream.sequence), server_time=now)
+    return transact(lambda: _take(batch, node, node_name, now))
+
+
+def _take(batch: IngestBatch, node: UUID, node_name: str, now: datetime) -> IngestReply:
+    stream = _locked(batch, node, now)
+    if batch.first > stream.sequence + 1:
+        return IngestReply(sequence=stream.sequence, server_time=now)
+    sequence = batch.first
+    harvest = _Harvest()
+    try:
+        for raw in batch.records:
+            following = sequence + 1
+            record = _decoded(raw)
+            if isinstance(record, GapRecord):
+                following = sequence + record.spans
+            if following > stream.sequence + 1:
+                _gather(harvest, record, sequence)
+            sequence = following
+        _write(harvest, node, node_name)
+    except Malformed as error:
+        refused = error.args[1] if len(error.args) > 1 else sequence
+        return IngestReply(sequence=stream.sequence, server_time=now, refused=refused, reason=error.args[0])
+    if sequence - 1 > stream.sequence:
+        Stream.objects.filter(pk=stream.pk).update(
+            sequence=sequence - 1, updated_at=now, lost=stream.lost + harvest.lost
+        )
+    _announce(harvest, node)
+    return IngestReply(sequence=max(sequence - 1, stream.sequence), server_time=now)
 
 
 def _locked(batch: IngestBatch, node: UUID, now: datetime) -> Stream:
@@ -155,7 +163,8 @@ def _gather(harvest: _Harvest, record: Record, sequence: int) -> None:
         if isinstance(record, RunRecord):
             _uuid(record.pipeline)
             _check_run(record)
-            harvest.runs[run] = _later(harvest.runs.get(run), record)
+            if run not in harvest.runs or _replaces(record.state, harvest.runs[run].state):
+                harvest.runs[run] = record
         elif isinstance(record, StepRecord):
             _check_step(record)
             harvest.steps[run, record.index] = record
@@ -175,33 +184,63 @@ def _gather(harvest: _Harvest, record: Record, sequence: int) -> None:
         log.warning("records were lost on their way: %s", record)
 
 
-def _later(held: RunRecord | None, record: RunRecord) -> RunRecord:
-    """An end is never taken back by a beginning."""
-    if held is not None and held.state in TERMINAL and record.state not in TERMINAL:
-        return held
-    return record
-
-
 def _write(harvest: _Harvest, node: UUID, node_name: str) -> None:
-    existing = {
-        row["uuid"]: row
-        for row in Run.objects.filter(uuid__in=list(harvest.owners)).values(
-            "uuid", "node", "state", "shared", "provisional"
-        )
-    }
-    for uuid, row in existing.items():
+    others = harvest.owners.keys() - harvest.runs.keys()
+    held = _held(Run.objects.select_for_update(), harvest.runs)
+    for run in [*held.values(), *_held(Run.objects, others).values()]:
         # What the master wrote of a shared fire is nobody's, or the word of a node that may have been wrong.
-        if row["node"] != node and not (row["shared"] and row["provisional"]):
-            raise Malformed("this run belongs to another node", harvest.owners[uuid])
-    ended = {uuid for uuid, row in existing.items() if row["state"] in TERMINAL and not row["provisional"]}
-    _RUN.upsert(
-        _run_row(uuid, record, node, node_name)
+        if run.node != node and not (run.shared and run.provisional):
+            raise Malformed("this run belongs to another node", harvest.owners[run.uuid])
+    taken = {
+        uuid: record
         for uuid, record in harvest.runs.items()
-        if record.state in TERMINAL or uuid not in ended
+        if uuid not in held or _replaces(record.state, held[uuid].state, provisional=held[uuid].provisional)
+    }
+    _RUN.insert(_run_row(uuid, record, node, node_name) for uuid, record in taken.items() if uuid not in held)
+    _RUN.upsert(_run_row(uuid, record, node, node_name) for uuid, record in taken.items() if uuid in held)
+    rollups.move(
+        [rollups.counted(held[uuid]) for uuid in taken if uuid in held],
+        [_counted(record, node) for record in taken.values()],
     )
     _STEP.upsert(_step_row(uuid, record) for (uuid, _), record in harvest.steps.items())
     _OUTPUT.upsert(
         (uuid, index, number, record.offset, record.data) for (uuid, index, number), record in harvest.outputs.items()
+    )
+
+
+def _held(runs: Any, wanted: Collection[UUID]) -> dict[UUID, Run]:
+    """Those of the runs that are there."""
+    if not wanted:
+        return {}
+    found = runs.filter(uuid__in=sorted(wanted)).only(
+        "uuid",
+        "pipeline",
+        "node",
+        "state",
+        "scheduled_at",
+        "started_at",
+        "finished_at",
+        "count",
+        "shared",
+        "provisional",
+    )
+    return {run.uuid: run for run in found}
+
+
+def _replaces(new: str, held: str, *, provisional: bool = False) -> bool:
+    """An end is never taken back by a beginning, and one that the worker saw by nothing."""
+    return provisional or (held not in CONCLUDED and (new in TERMINAL or held not in TERMINAL))
+
+
+def _counted(record: RunRecord, node: UUID) -> Counted:
+    return Counted(
+        UUID(record.pipeline),
+        node,
+        record.state,
+        record.scheduled_at,
+        record.started_at,
+        record.finished_at,
+        record.count,
     )
 
 

@@ -128,6 +128,57 @@ class Output(models.Model):
         return f"{self.run}/{self.index}/{self.number}"
 
 
+class Rollup(models.Model):
+    """What came of the fires of one pipeline on one node that were due in one hour or day (UTC).
+
+    Kept in the transaction that writes the runs (``logs.rollups``), and kept when these are deleted. A gap counts as
+    many fires. Durations, in milliseconds, are of runs whose end the worker saw: one is in the first of ``up_to_…``
+    that it does not exceed. ``running`` counts those that have no end yet.
+    """
+
+    class Span(models.TextChoices):
+        HOUR = "hour", _("Hour")
+        DAY = "day", _("Day")
+
+    pk = models.CompositePrimaryKey("pipeline", "span", "begins_at", "node")
+    pipeline = models.UUIDField()
+    span = models.CharField(max_length=4, choices=Span)
+    begins_at = models.DateTimeField()
+    node = models.UUIDField()
+    running = models.BigIntegerField(default=0)
+    succeeded = models.BigIntegerField(default=0)
+    failed = models.BigIntegerField(default=0)
+    timed_out = models.BigIntegerField(default=0)
+    killed = models.BigIntegerField(default=0)
+    skipped = models.BigIntegerField(default=0)
+    missed = models.BigIntegerField(default=0)
+    lost = models.BigIntegerField(default=0)
+    duration_sum = models.BigIntegerField(default=0)
+    duration_min = models.BigIntegerField(null=True)
+    duration_max = models.BigIntegerField(null=True)
+    up_to_100ms = models.BigIntegerField(default=0)
+    up_to_500ms = models.BigIntegerField(default=0)
+    up_to_1s = models.BigIntegerField(default=0)
+    up_to_5s = models.BigIntegerField(default=0)
+    up_to_10s = models.BigIntegerField(default=0)
+    up_to_30s = models.BigIntegerField(default=0)
+    up_to_1m = models.BigIntegerField(default=0)
+    up_to_5m = models.BigIntegerField(default=0)
+    up_to_15m = models.BigIntegerField(default=0)
+    up_to_1h = models.BigIntegerField(default=0)
+    up_to_4h = models.BigIntegerField(default=0)
+    over_4h = models.BigIntegerField(default=0)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["span", "begins_at"], name="rollup_span"),
+            models.Index(fields=["node", "span", "begins_at"], name="rollup_node"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pipeline} {self.span} {self.begins_at:%Y-%m-%d %H:%M}"
+
+
 class Stream(models.Model):
     """How far a node's stream of records has been taken in. Its row is locked while a batch is written."""
 

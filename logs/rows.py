@@ -1,6 +1,6 @@
 """Rows by the hundred: multi-row upserts past the ORM's instances, the same on SQLite, MySQL and MariaDB."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,26 +17,59 @@ class Table:
         self._fields: list[Any] = [model._meta.get_field(name) for name in columns]
         self._unique: list[Any] = [model._meta.get_field(name) for name in unique]
 
+    def insert(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Values in the order of the columns. Raises IntegrityError when one of such a name is there."""
+        self._execute(self._insert(), rows)
+
     def upsert(self, rows: Iterable[Sequence[Any]]) -> None:
-        """Inserts each row, or replaces the one of the same name. Values in the order of the columns."""
+        """Inserts each row, or replaces the one of the same name."""
+        self._execute(self._insert() + self._on_conflict(dict.fromkeys(self._changeable(), "{new}")), rows)
+
+    def accumulate(self, rows: Iterable[Sequence[Any]], sums: Collection[str], least: str, most: str) -> None:
+        """Inserts each row, or adds its ``sums`` to the row of the same name and widens the extremes, which may be
+        NULL."""
+        smaller, greater = ("LEAST", "GREATEST") if connection.vendor == "mysql" else ("MIN", "MAX")
+        changes = dict.fromkeys(sums, "{old} + {new}")
+        for name, choice in ((least, smaller), (most, greater)):
+            changes[name] = f"{choice}(COALESCE({{old}}, {{new}}), COALESCE({{new}}, {{old}}))"
+        self._execute(self._insert() + self._on_conflict(changes), rows)
+
+    def _execute(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
         adapters = [_adapter(field) for field in self._fields]
         adapted = [tuple(adapt(value) for adapt, value in zip(adapters, row, strict=True)) for row in rows]
         if adapted:
             with connection.cursor() as cursor:
-                cursor.executemany(self._statement(), adapted)
+                cursor.executemany(statement, adapted)
 
-    def _statement(self) -> str:
-        quote = connection.ops.quote_name
-        columns = [quote(field.column) for field in self._fields]
-        unique = [quote(field.column) for field in self._unique]
-        names, places = ", ".join(columns), ", ".join(["%s"] * len(columns))
-        insert = f"INSERT INTO {quote(self._model._meta.db_table)} ({names}) VALUES ({places})"  # noqa: S608
-        changed = [column for column in columns if column not in unique]
-        if connection.vendor == "mysql":
-            updates = ", ".join(f"{column} = VALUES({column})" for column in changed)
-            return f"{insert} ON DUPLICATE KEY UPDATE {updates}"
-        updates = ", ".join(f"{column} = excluded.{column}" for column in changed)
-        return f"{insert} ON CONFLICT ({', '.join(unique)}) DO UPDATE SET {updates}"
+    def _changeable(self) -> list[str]:
+        return [field.name for field in self._fields if field not in self._unique]
+
+    def _insert(self) -> str:
+        columns = [self._quoted(field) for field in self._fields]
+        places = ", ".join(["%s"] * len(columns))
+        # In one line: so the driver of MySQL recognizes it, and makes one statement of many rows.
+        return f"INSERT INTO {self._table} ({', '.join(columns)}) VALUES ({places})"  # noqa: S608
+
+    def _on_conflict(self, changes: Mapping[str, str]) -> str:
+        """``changes``: by field, the expression for its column, in terms of ``{old}`` and ``{new}``."""
+        is_mysql = connection.vendor == "mysql"
+        assignments = []
+        for field in self._fields:
+            if change := changes.get(field.name):
+                column = self._quoted(field)
+                new = f"VALUES({column})" if is_mysql else f"excluded.{column}"
+                assignments.append(f"{column} = " + change.format(old=f"{self._table}.{column}", new=new))
+        if is_mysql:
+            return " ON DUPLICATE KEY UPDATE " + ", ".join(assignments)
+        unique = ", ".join(map(self._quoted, self._unique))
+        return f" ON CONFLICT ({unique}) DO UPDATE SET " + ", ".join(assignments)
+
+    @property
+    def _table(self) -> str:
+        return connection.ops.quote_name(self._model._meta.db_table)
+
+    def _quoted(self, field: Any) -> str:
+        return connection.ops.quote_name(field.column)
 
 
 def _adapter(field: Any) -> Adapt:

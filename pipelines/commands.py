@@ -57,7 +57,7 @@ def send_run(pipeline: Pipeline, environment: Mapping[str, str], user: Any) -> l
     try:
         _send(orders)
     except CoordinationError:
-        Run.objects.filter(uuid__in=runs, provisional=True).delete()
+        history.withdraw(runs)
         raise
     return runs
 

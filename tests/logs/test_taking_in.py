@@ -4,74 +4,24 @@ import gzip
 import json
 import uuid
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from django.test import Client
+from msgspec import Raw
 
 from coordination import records
-from coordination.records import GapRecord, IngestBatch, NodeReport, OutputRecord, Record, RunRecord, StepRecord
+from coordination.records import GapRecord, IngestBatch, NodeReport
 from logs import history
 from logs.models import Output, Run, StepRun, Stream
-from workers.enrolment import digest_of
+from tests.logs.makers import NOON, PIPELINE, Worker, output, run, step
 from workers.models import Node
 
 pytestmark = pytest.mark.django_db
-
-NOON = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
-PIPELINE = str(uuid.UUID(int=7))
-
-
-class Worker:
-    """A node with a token, and one stream."""
-
-    def __init__(self, name: str) -> None:
-        self.token = f"token-of-{name}"
-        self.node = Node.objects.create(name=name, token_digest=digest_of(self.token))
-        self.stream = str(uuid.uuid4())
-        self.client = Client()
-
-    def post(self, body: bytes, **headers: str) -> Any:
-        return self.client.post(
-            "/api/v1/ingest/",
-            body,
-            content_type="application/json",
-            headers={"Authorization": f"Node {self.token}", **headers},
-        )
-
-    def send(self, first: int, *sent: Record, **more: Any) -> dict[str, Any]:
-        raw = tuple(records.Raw(records.encode(record)) for record in sent)
-        batch = IngestBatch(stream=self.stream, kind="state", first=first, records=raw, **more)
-        reply = self.post(gzip.compress(records.encode(batch)), **{"Content-Encoding": "gzip"})
-        assert reply.status_code == 200, reply.content
-        return json.loads(reply.content)
 
 
 @pytest.fixture
 def worker() -> Worker:
     return Worker("one")
-
-
-def run(number: int, state: str = "running", **more: Any) -> RunRecord:
-    return RunRecord(
-        run=str(uuid.UUID(int=number)),
-        pipeline=PIPELINE,
-        pipeline_name="p",
-        state=state,  # type: ignore[arg-type]
-        trigger="schedule",
-        scheduled_at=NOON + timedelta(seconds=number),
-        **more,
-    )
-
-
-def step(number: int, state: str = "succeeded") -> StepRecord:
-    return StepRecord(
-        run=str(uuid.UUID(int=number)), index=0, position=1, task=3, task_name="t", kind="shell", state=state
-    )
-
-
-def output(number: int, piece: int, data: bytes, offset: int) -> OutputRecord:
-    return OutputRecord(run=str(uuid.UUID(int=number)), index=0, number=piece, offset=offset, data=data)
 
 
 def states() -> dict[int, str]:
@@ -129,7 +79,7 @@ def test_a_gap_stands_for_its_sequences(worker: Worker) -> None:
     ],
 )
 def test_one_malformed_record_refuses_the_batch_by_its_sequence(worker: Worker, bad: bytes) -> None:
-    raw = tuple(map(records.Raw, (records.encode(run(1)), bad, records.encode(run(2)))))
+    raw = tuple(map(Raw, (records.encode(run(1)), bad, records.encode(run(2)))))
     batch = IngestBatch(stream=worker.stream, kind="state", first=1, records=raw)
     reply = worker.post(records.encode(batch))
     assert reply.status_code == 200

@@ -1,0 +1,35 @@
+"""Writers that meet on the same rows of MySQL or MariaDB: one of them is turned away, and tries again."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from django.db import IntegrityError, OperationalError, connection, transaction
+
+T = TypeVar("T")
+
+RETRIES = 9
+"""How often a transaction is tried again; each time at least one of those that collided has come through."""
+
+COLLISIONS = (1062, 1213)
+"""MySQL's error numbers: another has inserted that row meanwhile; deadlock. On SQLite writers stand in line."""
+
+
+def transact(work: Callable[[], T]) -> T:
+    """Does the work in a transaction, from its beginning again when it collides with another writer.
+
+    Within a transaction already, it is part of that one, which fails as a whole. ``work`` must change nothing but the
+    database.
+    """
+    tries = 0 if connection.in_atomic_block else RETRIES
+    for _ in range(tries):
+        try:
+            return _once(work)
+        except (IntegrityError, OperationalError) as error:
+            if error.args[0] not in COLLISIONS:
+                raise
+    return _once(work)
+
+
+def _once(work: Callable[[], T]) -> T:
+    with transaction.atomic():
+        return work()
