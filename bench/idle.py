@@ -4,7 +4,9 @@ Prints one JSON object a line: {"figure", "value", "unit", "against", "ratio"}. 
 starts it (``manage.py runworker`` with an identity), against a private etcd that holds one pipeline for it, and a
 console that takes everything in, over HTTP and over HTTPS. Medians of several workers, one after the other; the ratio
 is the figure that was aimed at divided by ours, or a bare Python interpreter's divided by ours. "rss" is what ps
-shows; "pss" shares out the pages that several processes have in common (proc(5), smaps_rollup).
+shows, the mapped pages of libraries included; "pss" shares out the pages that several processes have in common, and
+so depends on who else is running (this bench is, in the same Python); "anonymous" is what the worker alone needs and
+the kernel cannot drop (proc(5), smaps_rollup).
 """
 
 import argparse
@@ -196,15 +198,15 @@ def rollup(pid: int) -> dict[str, int]:
     return {row[0].rstrip(":"): int(row[1]) for row in rows}
 
 
-def interpreter() -> int:
-    """Kilobytes of a Python that has imported asyncio and nothing else."""
+def interpreter() -> dict[str, int]:
+    """What ``rollup`` says of a Python that has imported asyncio and nothing else."""
     program = "import asyncio, sys; sys.stdout.write('x'); sys.stdout.flush(); sys.stdin.read()"
     with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.read(1)
-        rss = rollup(process.pid)["Rss"]
+        memory = rollup(process.pid)
         process.communicate()
-    return rss
+    return memory
 
 
 def say(figure: str, value: float, unit: str, against: str, other: float) -> None:
@@ -217,13 +219,16 @@ def say(figure: str, value: float, unit: str, against: str, other: float) -> Non
 def report(how: str, taken: list[Measured]) -> None:
     """The figures of one kind of console."""
     middle = Measured(*(median(column) for column in zip(*taken, strict=True)))
-    aim, bare = f"{AIM_MB} MB", interpreter() / 1024
-    say(f"idle worker, rss, {how}", middle.rss / 1024, "MB", aim, AIM_MB)
-    say(f"idle worker, pss, {how}", middle.pss / 1024, "MB", aim, AIM_MB)
-    say(f"idle worker, anonymous, {how}", middle.anonymous / 1024, "MB", aim, AIM_MB)
-    say(f"idle worker, rss, {how}", middle.rss / 1024, "MB", "a bare Python with asyncio", bare)
-    say(f"guard, rss, {how}", middle.guard_rss / 1024, "MB", "a bare Python with asyncio", bare)
-    say(f"guard, pss, {how}", middle.guard_pss / 1024, "MB", "a bare Python with asyncio", bare)
+    bare = interpreter()
+    say(f"idle worker, rss, {how}", middle.rss / 1024, "MB", f"{AIM_MB} MB", AIM_MB)
+    for figure, ours, field in (
+        ("idle worker, rss", middle.rss, "Rss"),
+        ("idle worker, pss", middle.pss, "Pss"),
+        ("idle worker, anonymous", middle.anonymous, "Anonymous"),
+        ("guard, rss", middle.guard_rss, "Rss"),
+        ("guard, pss", middle.guard_pss, "Pss"),
+    ):
+        say(f"{figure}, {how}", ours / 1024, "MB", "a bare Python with asyncio", bare[field] / 1024)
     say(f"exec until ready, {how}", middle.from_exec, "s", f"{AIM_SECONDS:g} s", AIM_SECONDS)
     say(f"runworker until ready, {how}", middle.from_command, "s", f"{AIM_SECONDS:g} s", AIM_SECONDS)
 
