@@ -7,14 +7,13 @@ import sqlite3
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from msgspec import Raw, json
 
 from coordination import records
 from coordination.records import (
-    TERMINAL,
     GapRecord,
     IngestBatch,
     Record,
@@ -23,6 +22,7 @@ from coordination.records import (
     StepRecord,
     StreamKind,
 )
+from workers.engine.journal_rows import Added, decode_instant, encode_instant
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -43,9 +43,6 @@ CREATE TABLE IF NOT EXISTS shared (pipeline TEXT PRIMARY KEY, record BLOB NOT NU
 CREATE TABLE IF NOT EXISTS commands (id TEXT PRIMARY KEY, expires INTEGER NOT NULL) WITHOUT ROWID;
 """
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-
 BATCH_RECORDS = 500
 """The most records in one batch."""
 
@@ -62,16 +59,6 @@ class CachedDocument:
     envelope: bytes
 
 
-def encode_instant(instant: datetime) -> int:
-    """Microseconds since the epoch."""
-    return (instant - _EPOCH) // _MICROSECOND
-
-
-def decode_instant(value: int) -> datetime:
-    """Aware UTC."""
-    return _EPOCH + timedelta(microseconds=value)
-
-
 class Store:
     """One connection. Every method is part of the transaction that the caller has begun."""
 
@@ -82,6 +69,7 @@ class Store:
         self._db.execute("PRAGMA synchronous=FULL")
         self._db.executescript(_SCHEMA)
         self._streams: dict[StreamKind, tuple[int, int]] = {}
+        self._added = Added()
 
     def close(self) -> None:
         """Ends the connection."""
@@ -92,11 +80,17 @@ class Store:
         self._db.execute("BEGIN IMMEDIATE")
 
     def commit(self) -> None:
-        """Makes the transaction durable."""
+        """Writes what was added, and makes the transaction durable."""
+        if self._added.records:
+            self._added.write(self._db)
+            lasts = [(last, stream) for stream, last in self._streams.values()]
+            self._db.executemany("UPDATE streams SET last = ? WHERE id = ?", lasts)
         self._db.execute("COMMIT")
+        self._added = Added()
 
     def rollback(self) -> None:
         """Takes the transaction back, the stream positions included."""
+        self._added = Added()
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
         for kind, (stream, _) in self._streams.items():
@@ -120,45 +114,23 @@ class Store:
     # -- writing ------------------------------------------------------------------------------------------------
 
     def append(self, kind: StreamKind, now: datetime, added: Iterable[Record]) -> int:
-        """Adds records to this start's stream, and keeps open runs and cursors in step; how many were added."""
+        """Adds records to this start's stream, and keeps open runs and cursors in step; how many were added.
+
+        They reach the tables with ``commit``, all of a transaction in a few statements.
+        """
         stream, last = self._streams[kind]
         at = encode_instant(now)
-        rows = []
+        first = last + 1
         for record in added:
             body = records.encode(record)
             last += 1
-            rows.append((stream, last, at, body))
+            self._added.records.append((stream, last, at, body))
             if isinstance(record, RunRecord):
-                self._keep_run(record, body)
+                self._added.keep_run(record, body)
             elif isinstance(record, StepRecord):
-                self._keep_step(record, body)
-        self._db.executemany("INSERT INTO records VALUES (?, ?, ?, ?)", rows)
-        self._db.execute("UPDATE streams SET last = ? WHERE id = ?", (last, stream))
+                self._added.keep_step(record, body)
         self._streams[kind] = (stream, last)
-        return len(rows)
-
-    def _keep_run(self, record: RunRecord, body: bytes) -> None:
-        if record.state in TERMINAL:
-            self._db.execute("DELETE FROM open_runs WHERE run = ?", (record.run,))
-            self._db.execute("DELETE FROM open_steps WHERE run = ?", (record.run,))
-        else:
-            self._db.execute("INSERT OR REPLACE INTO open_runs VALUES (?, ?)", (record.run, body))
-        if record.trigger in ("schedule", "catch_up") and not record.shared:
-            self.set_cursor(record.pipeline, record.until or record.scheduled_at)
-
-    def _keep_step(self, record: StepRecord, body: bytes) -> None:
-        if record.state in TERMINAL:
-            self._db.execute("DELETE FROM open_steps WHERE run = ? AND step = ?", (record.run, record.index))
-        else:
-            self._db.execute("INSERT OR REPLACE INTO open_steps VALUES (?, ?, ?)", (record.run, record.index, body))
-
-    def set_cursor(self, pipeline: str, instant: datetime) -> None:
-        """Moves a cursor forward, never back."""
-        self._db.execute(
-            "INSERT INTO cursors VALUES (?, ?) ON CONFLICT (pipeline) DO UPDATE SET instant = excluded.instant "
-            "WHERE excluded.instant > instant",
-            (pipeline, encode_instant(instant)),
-        )
+        return last - first + 1
 
     def put_document(self, pipeline: str, generation: int, envelope: bytes | None) -> None:
         """Keeps a document, or of a removed pipeline (None) its generation, against replay."""
