@@ -6,7 +6,7 @@
 import asyncio
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
 from typing import NamedTuple, Protocol
 from urllib.parse import SplitResult, urlsplit
 
@@ -28,6 +28,7 @@ ANSWER_LIMIT = 1 << 20
 """Bytes of an answer; the console's are some hundred."""
 
 _PIECE = 1 << 16
+_PIECES = 16
 
 
 class Unreached(Exception):
@@ -73,15 +74,53 @@ def is_proxied(environ: Mapping[str, str]) -> bool:
     return any(value and name.lower() in proxies for name, value in environ.items())
 
 
-@dataclass(slots=True)
 class _Connection:
-    """One that is open, and what has been said on it."""
+    """One that is open, and what has been said on it. What the server says is heard while a request is still on its
+    way: one that refuses a batch may answer, and hang up before it has read all of it."""
 
-    origin: tuple[str, str]
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-    http: h11.Connection
-    used: float = 0.0
+    def __init__(self, origin: tuple[str, str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.origin = origin
+        self.http = h11.Connection(h11.CLIENT)
+        self.used = 0.0
+        self._writer = writer
+        self._heard: asyncio.Queue[bytes | OSError] = asyncio.Queue(_PIECES)
+        self._hearing = asyncio.create_task(self._hear(reader))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the server has ended it."""
+        return self._hearing.done() or not self._heard.empty()
+
+    async def send(self, *events: h11.Event) -> None:
+        """Raises OSError when the server does not take them in time; returns early when it has hung up."""
+        for event in events:
+            self._writer.write(self.http.send(event) or b"")
+        with suppress(ConnectionError):
+            async with asyncio.timeout(TIMEOUT):
+                await self._writer.drain()
+
+    async def receive(self) -> None:
+        """What the server says next; raises OSError."""
+        async with asyncio.timeout(TIMEOUT):
+            data = await self._heard.get()
+        if isinstance(data, OSError):
+            raise data
+        if not data and self.http.their_state is h11.SEND_RESPONSE:
+            raise ConnectionResetError("it closed the connection without an answer")
+        self.http.receive_data(data)
+
+    def drop(self) -> None:
+        """Ends it."""
+        self._hearing.cancel()
+        self._writer.transport.abort()
+
+    async def _hear(self, reader: asyncio.StreamReader) -> None:
+        try:
+            while data := await reader.read(_PIECE):
+                await self._heard.put(data)
+            await self._heard.put(b"")
+        except OSError as error:
+            await self._heard.put(error)
 
 
 class Direct:
@@ -113,7 +152,7 @@ class Direct:
         connection = self._connection
         if connection is None:
             return None
-        stale = self._clock.monotonic() - connection.used > KEPT or connection.reader.at_eof()
+        stale = self._clock.monotonic() - connection.used > KEPT or connection.is_over
         if stale or connection.origin != (url.scheme, url.netloc):
             self._drop()
         return self._connection
@@ -127,7 +166,7 @@ class Direct:
         port = url.port or (443 if context else 80)
         async with asyncio.timeout(CONNECT_TIMEOUT):
             reader, writer = await asyncio.open_connection(url.hostname, port, ssl=context, happy_eyeballs_delay=0.25)
-        self._connection = _Connection((url.scheme, url.netloc), reader, writer, h11.Connection(h11.CLIENT))
+        self._connection = _Connection((url.scheme, url.netloc), reader, writer)
         return self._connection
 
     def _keep_if_whole(self) -> None:
@@ -142,7 +181,7 @@ class Direct:
 
     def _drop(self) -> None:
         if self._connection is not None:
-            self._connection.writer.transport.abort()
+            self._connection.drop()
             self._connection = None
 
 
@@ -154,14 +193,7 @@ async def _exchange(connection: _Connection, url: SplitResult, headers: Mapping[
         target=target,
         headers=[("Host", host), ("Content-Length", str(len(body))), *headers.items()],
     )
-    for event in (head, h11.Data(data=body), h11.EndOfMessage()):
-        connection.writer.write(connection.http.send(event) or b"")
-    try:
-        async with asyncio.timeout(TIMEOUT):
-            await connection.writer.drain()
-    except (ConnectionResetError, BrokenPipeError):
-        # A server that refuses a batch may answer and hang up before it has read all of it.
-        pass
+    await connection.send(head, h11.Data(data=body), h11.EndOfMessage())
     return await _answer(connection)
 
 
@@ -170,11 +202,7 @@ async def _answer(connection: _Connection) -> Answer:
     while True:
         event = connection.http.next_event()
         if event is h11.NEED_DATA:
-            async with asyncio.timeout(TIMEOUT):
-                data = await connection.reader.read(_PIECE)
-            if not data and connection.http.their_state is h11.SEND_RESPONSE:
-                raise ConnectionResetError("it closed the connection without an answer")
-            connection.http.receive_data(data)
+            await connection.receive()
         elif isinstance(event, h11.Response):
             status = event.status_code
         elif isinstance(event, h11.Data):
