@@ -1,7 +1,9 @@
 """The connection to the console, on real sockets: kept, dropped, encrypted, slow, cut off, by a proxy."""
 
 import asyncio
+import socket
 import ssl
+import struct
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -122,6 +124,20 @@ async def test_nor_one_that_the_server_ends(answer: bytes) -> None:
     assert server.connections == 2
 
 
+async def test_nor_one_that_it_ends_later() -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(OK)
+        writer.close()
+
+    async with serving(talk) as server, aclosing(Direct({}, SystemClock())) as direct:
+        await post(direct, server)
+        async with asyncio.timeout(10):
+            while (kept := direct._connection) is not None and not kept.is_over:
+                await asyncio.sleep(0.005)
+        assert await post(direct, server) == (200, b"ok")
+    assert server.connections == 2
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -171,6 +187,17 @@ async def test_an_answer_before_the_whole_batch_is_heard() -> None:
     async with listening, aclosing(Direct({}, SystemClock())) as direct:
         url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/"
         assert (await direct.post(url, {}, bytes(20_000_000))).status == 401
+
+
+async def test_a_reset_is_told_at_once() -> None:
+    async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        linger = struct.pack("ii", 1, 0)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        writer.transport.abort()
+
+    async with serving(reset) as server, aclosing(Direct({}, SystemClock())) as direct:
+        with pytest.raises(Unreached, match="reset by peer"):
+            await post(direct, server)
 
 
 async def test_a_silent_server_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

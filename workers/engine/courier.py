@@ -88,8 +88,8 @@ class _Connection:
 
     @property
     def is_over(self) -> bool:
-        """Whether the server has ended it."""
-        return self._hearing.done() or not self._heard.empty()
+        """Whether the server has ended it, or speaks without being asked."""
+        return not self._heard.empty()
 
     async def send(self, *events: h11.Event) -> None:
         """Raises OSError when the server does not take them in time; returns early when it has hung up."""
