@@ -52,7 +52,6 @@ def _stress(cluster: Cluster, options: argparse.Namespace) -> list[str]:
     time.sleep(max(began + seconds - time.monotonic(), 0))
     found, happened = cluster.verdict(pipelines, PATIENCE)
     _summarize(pipelines, happened)
-    cluster.disable(pipelines)
     return found
 
 
