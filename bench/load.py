@@ -45,7 +45,8 @@ def account(one: Worker, since: datetime, seconds: int) -> None:
     missing, extra = wanted - times.keys(), times.keys() - wanted
     doubled = [fire for fire, number in times.items() if number > 1]
     other = Counter(f"{run.state}: {run.reason}" for run in ends if run.state != "succeeded")
-    assert not (missing or extra or doubled), f"{len(missing)} missing, {len(extra)} extra, {len(doubled)} doubled"
+    wrong = {"missing": len(missing), "extra": len(extra), "doubled": len(doubled)}
+    assert not any(wrong.values()), f"the ledger is wrong: {wrong}"
     assert not other, f"not all fires ran: {dict(other)}"
 
 
