@@ -27,15 +27,15 @@ class Capacity:
 
     @property
     def full(self) -> bool:
-        """Whoever asks now has to wait."""
-        return self._running >= self.limit or self.waiting > 0
+        """Whoever asks now has to wait. (Nobody waits while a place is free: it is handed over.)"""
+        return self._running >= self.limit
 
     def waiting_reason(self) -> str:
         """The sentence for the record of a run that has to wait."""
         return f"waiting for a free place ({self._running} of {self.limit} in use)"
 
     def try_acquire(self) -> bool:
-        """Takes a place if one is free and nobody waits for it."""
+        """Takes a place if one is free."""
         if self.full:
             return False
         self._running += 1
@@ -63,3 +63,16 @@ class Capacity:
                 waiter.set_result(None)
                 return
         self._running -= 1
+
+
+class Place:
+    """A place that was taken. It is given back once, however often that is asked for."""
+
+    def __init__(self, capacity: Capacity) -> None:
+        self._capacity: Capacity | None = capacity
+
+    def release(self) -> None:
+        """Gives it back."""
+        capacity, self._capacity = self._capacity, None
+        if capacity is not None:
+            capacity.release()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from coordination.documents import PipelineDocument
 from coordination.records import RunRecord, RunState
-from workers.engine.capacity import Capacity
+from workers.engine.capacity import Capacity, Place
 from workers.engine.clock import Clock
 from workers.engine.execution import Execution, RunSpec
 from workers.engine.journal import Journal
@@ -18,6 +18,9 @@ log = logging.getLogger(__name__)
 MakeExecution = Callable[[PipelineDocument, RunSpec], Execution]
 OnEnded = Callable[[RunRecord], None]
 """Is told of every run's end, which is durable by then."""
+
+TELL_AFTER = 1.0
+"""Seconds that a run waits for a place before the ledger says so: a burst of short runs is over by then."""
 
 STOPPING = "the worker is shutting down"
 
@@ -141,23 +144,26 @@ class Dispatcher:
             record = _record(document, spec, "killed", going.killed)
             await self._journal.state(record)
             return record
+        place = Place(self._capacity)
         try:
             going.execution = self._make_execution(document, spec)
             if going.killed:
                 going.execution.cancel(going.killed)
-            return await going.execution.run()
+            # The place is free for the next as soon as nothing works any more, not only when the end is on disk.
+            return await going.execution.run(place.release)
         finally:
-            self._capacity.release()
+            place.release()
 
     async def _place(self, document: PipelineDocument, spec: RunSpec, going: _Going) -> bool:
         """Takes a place, waiting for one if need be. False when the run was killed while it waited."""
         if self._capacity.try_acquire():
             return True
-        await self._journal.state(_record(document, spec, "running", self._capacity.waiting_reason()))
         going.waiting = asyncio.create_task(self._capacity.acquire())
         if going.killed:
             going.waiting.cancel()
-        await asyncio.wait([going.waiting])
+        if not (await asyncio.wait([going.waiting], timeout=TELL_AFTER))[0]:
+            await self._journal.state(_record(document, spec, "running", self._capacity.waiting_reason()))
+            await asyncio.wait([going.waiting])
         return not going.waiting.cancelled()
 
 

@@ -1,7 +1,7 @@
 """A run: its steps in order, side by side where they share a position, its time limit, its end."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from msgspec import structs
 
@@ -67,10 +67,11 @@ class Execution:
         self._work.interrupt(interruption)
         self._closing.interrupt(interruption)
 
-    async def run(self) -> RunRecord:
+    async def run(self, worked: Callable[[], None] = lambda: None) -> RunRecord:
         """Does it all and returns the terminal record, which is durable by then.
 
         Its beginning is durable before the first step begins, each end before anything that follows from it.
+        ``worked`` is called when nothing of it works any more, before its end is written.
         """
         started = self._record()
         self._shared.ledger.add(started)
@@ -79,6 +80,7 @@ class Execution:
             note = await self._close(result)
         finally:
             self._runners.forget(self._spec.run)
+        worked()
         reason = " ".join(filter(None, [result.reason, note]))
         ended = structs.replace(
             started,
