@@ -35,4 +35,12 @@ def _uuid8(milliseconds: int, name: str) -> str:
     value = (milliseconds & (1 << 48) - 1) << 80 | digest
     value = value & ~(0xF << 76) | 8 << 76
     value = value & ~(0x3 << 62) | 2 << 62
-    return str(uuid.UUID(int=value))
+    if not is_storable(named := uuid.UUID(int=value)):
+        named = uuid.UUID(int=value | 1 << 56)
+    return str(named)
+
+
+def is_storable(name: uuid.UUID) -> bool:
+    """Whether every database can hold it. MariaDB's column type refuses some (10.11: "Incorrect uuid value"), of
+    version 8 each 64th: those whose seventh byte is 0x80 or more while the ninth is from 0x01 to 0x80."""
+    return not (name.bytes[6] >= 0x80 and 0x01 <= name.bytes[8] <= 0x80)

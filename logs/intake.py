@@ -11,6 +11,7 @@ from django.db import transaction
 from msgspec import DecodeError
 
 from coordination import records
+from coordination.identity import is_storable
 from coordination.records import (
     TERMINAL,
     AppliedRecord,
@@ -58,9 +59,6 @@ _RUN = Table(
     ],
     ["uuid"],
 )
-_HELD = ["uuid", "shared", "provisional", *"pipeline node state scheduled_at started_at finished_at count".split()]
-"""What has to be known of a run that is there."""
-
 _STEP = Table(
     StepRun,
     [
@@ -80,10 +78,11 @@ _STEP = Table(
         "finished_at",
         "output_bytes",
         "output_dropped",
+        "received_at",
     ],
     ["run", "index"],
 )
-_OUTPUT = Table(Output, ["run", "index", "number", "offset", "data"], ["run", "index", "number"])
+_OUTPUT = Table(Output, ["run", "index", "number", "offset", "data", "received_at"], ["run", "index", "number"])
 
 
 class Malformed(Exception):
@@ -130,7 +129,7 @@ def _take(batch: IngestBatch, node: UUID, node_name: str, now: datetime) -> Inge
             if following > stream.sequence + 1:
                 _gather(harvest, record, sequence)
             sequence = following
-        _write(harvest, node, node_name)
+        _write(harvest, node, node_name, now)
     except Malformed as error:
         refused = error.args[1] if len(error.args) > 1 else sequence
         return IngestReply(sequence=stream.sequence, server_time=now, refused=refused, reason=error.args[0])
@@ -184,7 +183,7 @@ def _gather(harvest: _Harvest, record: Record, sequence: int) -> None:
         log.warning("records were lost on their way: %s", record)
 
 
-def _write(harvest: _Harvest, node: UUID, node_name: str) -> None:
+def _write(harvest: _Harvest, node: UUID, node_name: str, now: datetime) -> None:
     others = harvest.owners.keys() - harvest.runs.keys()
     held = _held(Run.objects.select_for_update(), harvest.runs)
     for run in [*held.values(), *_held(Run.objects, others).values()]:
@@ -202,9 +201,10 @@ def _write(harvest: _Harvest, node: UUID, node_name: str) -> None:
         [rollups.counted(held[uuid]) for uuid in taken if uuid in held],
         [_counted(record, node) for record in taken.values()],
     )
-    _STEP.upsert(_step_row(uuid, record) for (uuid, _), record in harvest.steps.items())
+    _STEP.upsert(_step_row(uuid, record, now) for (uuid, _), record in harvest.steps.items())
     _OUTPUT.upsert(
-        (uuid, index, number, record.offset, record.data) for (uuid, index, number), record in harvest.outputs.items()
+        (uuid, index, number, record.offset, record.data, now)
+        for (uuid, index, number), record in harvest.outputs.items()
     )
 
 
@@ -273,7 +273,7 @@ def _run_row(uuid: UUID, record: RunRecord, node: UUID, node_name: str) -> tuple
     )
 
 
-def _step_row(uuid: UUID, record: StepRecord) -> tuple[Any, ...]:
+def _step_row(uuid: UUID, record: StepRecord, now: datetime) -> tuple[Any, ...]:
     return (
         uuid,
         record.index,
@@ -291,6 +291,7 @@ def _step_row(uuid: UUID, record: StepRecord) -> tuple[Any, ...]:
         record.finished_at,
         record.output_bytes,
         record.output_dropped,
+        now,
     )
 
 
@@ -324,6 +325,9 @@ def _each(record: Record, names: str, valid: Callable[[Any], bool], fault: str) 
 
 def _uuid(text: str) -> UUID:
     try:
-        return UUID(text)
+        found = UUID(text)
     except ValueError:
         raise Malformed(f"{text[:50]!r} is not a uuid") from None
+    if not is_storable(found):
+        raise Malformed(f"{text[:50]!r} is a uuid that MariaDB cannot hold")
+    return found

@@ -10,6 +10,7 @@ from django.test import Client
 from msgspec import Raw
 
 from coordination import records
+from coordination.identity import fire_run_id
 from coordination.records import GapRecord, IngestBatch, NodeReport
 from logs import history
 from logs.models import Output, Run, StepRun, Stream
@@ -87,6 +88,23 @@ def test_one_malformed_record_refuses_the_batch_by_its_sequence(worker: Worker, 
     assert (answer["refused"], answer["sequence"]) == (2, 0)
     assert answer["reason"]
     assert states() == {}
+
+
+def test_every_name_that_a_run_can_get_is_held(worker: Worker) -> None:
+    """MariaDB's uuid column refuses some of version 8, of which no random sample would tell."""
+    names = [fire_run_id(PIPELINE, NOON + timedelta(seconds=second), "n") for second in range(400)]
+    assert worker.send(1, *(run(0, run=name) for name in names))["sequence"] == 400
+    assert {str(row.uuid) for row in Run.objects.all()} == set(names)
+
+
+@pytest.mark.parametrize(("seventh", "ninth"), [(0x80, 0x01), (0x80, 0x80), (0x8F, 0x80), (0xFF, 0x01)])
+def test_a_name_that_no_database_may_refuse_is_refused_here(worker: Worker, seventh: int, ninth: int) -> None:
+    data = bytearray(uuid.UUID(int=5).bytes)
+    data[6], data[8] = seventh, ninth
+    name = str(uuid.UUID(bytes=bytes(data)))
+    assert worker.send(1, run(1, run=name))["refused"] == 1
+    data[8] = 0x81 if ninth == 0x80 else 0x00
+    assert worker.send(1, run(1, run=str(uuid.UUID(bytes=bytes(data)))))["sequence"] == 1
 
 
 def test_another_nodes_run_is_refused(worker: Worker) -> None:
