@@ -25,7 +25,7 @@ from coordination.fires import Epoch
 from coordination.gateway import Compare, Lease, Put
 from coordination.leases import LeaseKeeper
 from ects_site.environment import env
-from logs import history, retention
+from logs import history, orphans, retention
 from pipelines import publishing, tending
 from workers import presence, store
 
@@ -42,6 +42,7 @@ TEND_EVERY = 3.0
 RESYNC_EVERY = 120.0
 CLOSE_EVERY = 5.0
 PRUNE_EVERY = 3600.0
+SWEEP_EVERY = 86400.0
 EPOCH_EVERY = 2.0
 """Seconds between two rounds of each of the leader's duties."""
 
@@ -114,6 +115,7 @@ class Master:
                 ("presence of nodes", partial(presence.follow, self._gateway, self._keys)),
                 ("untaken runs", partial(_every, CLOSE_EVERY, lambda: history.close_untaken(timezone.now()))),
                 ("pruning", partial(_every, PRUNE_EVERY, lambda: retention.prune(timezone.now()))),
+                ("orphans", partial(_every, SWEEP_EVERY, lambda: orphans.prune(timezone.now()))),
             ):
                 duties.create_task(self._keep(name, work))
 

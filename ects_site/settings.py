@@ -45,7 +45,11 @@ ECTS_ETCD = EtcdSettings(
 )
 
 ECTS_KEEP_DAYS = env.float("ECTS_KEEP_DAYS", default=90)
-"""Days for which ended runs are kept."""
+"""Days for which ended runs are kept. Of this and the next two, 0: without a limit; a pipeline can have its own."""
+ECTS_KEEP_RUNS = env.int("ECTS_KEEP_RUNS", default=0)
+"""How many of its newest runs each pipeline keeps."""
+ECTS_KEEP_OUTPUT_BYTES = env.int("ECTS_KEEP_OUTPUT_BYTES", default=0)
+"""How many bytes of its newest output each pipeline keeps."""
 
 ECTS_EMAIL = {
     "host": env.str("ECTS_EMAIL_HOST", default=""),
@@ -260,6 +264,11 @@ UNFOLD = {
                 "items": [
                     {"title": _("Dashboard"), "icon": "monitoring", "link": reverse_lazy("admin:index")},
                     {"title": _("Runs"), "icon": "play_circle", "link": reverse_lazy("admin:logs_run_changelist")},
+                    {
+                        "title": _("Retention"),
+                        "icon": "auto_delete",
+                        "link": reverse_lazy("admin:logs_retention_changelist"),
+                    },
                     {"title": _("Nodes"), "icon": "dns", "link": reverse_lazy("admin:workers_node_changelist")},
                     {
                         "title": _("Global pause"),

@@ -4,7 +4,9 @@ Nothing here points at pipelines or nodes by foreign key: history outlives what 
 kept side by side. A fire that did not run (skipped, missed) is a Run row too: the table is the ledger.
 """
 
+from django.core.validators import MaxValueValidator
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 
@@ -101,6 +103,8 @@ class StepRun(models.Model):
     finished_at = models.DateTimeField(_("finished"), null=True)
     output_bytes = models.BigIntegerField(_("output bytes"), default=0)
     output_dropped = models.BigIntegerField(_("output bytes dropped"), default=0)
+    received_at = models.DateTimeField(default=timezone.now, editable=False)
+    """When it came. What belongs to no run stays for a while: its run may be on the way."""
 
     class Meta:
         verbose_name = _("step run")
@@ -120,12 +124,51 @@ class Output(models.Model):
     number = models.PositiveIntegerField()
     offset = models.BigIntegerField()
     data = models.BinaryField()
+    received_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["run", "index", "number"], name="one_row_per_piece")]
 
     def __str__(self) -> str:
         return f"{self.run}/{self.index}/{self.number}"
+
+
+class Retention(models.Model):
+    """How much of a pipeline's history is kept. Blank: as for all (``ECTS_KEEP_…``); 0: without a limit."""
+
+    MOST_DAYS = 36_500
+
+    pipeline = models.UUIDField(_("pipeline id"), unique=True)
+    pipeline_name = models.CharField(_("pipeline"), max_length=150, editable=False)
+    days = models.PositiveIntegerField(
+        _("days"),
+        null=True,
+        blank=True,
+        validators=[MaxValueValidator(MOST_DAYS)],
+        help_text=_("Runs that ended longer ago are deleted. Empty: as for all pipelines; 0: no limit."),
+    )
+    runs = models.PositiveIntegerField(
+        _("runs"),
+        null=True,
+        blank=True,
+        validators=[MaxValueValidator(2**31 - 1)],
+        help_text=_("Only so many of the newest are kept. Empty: as for all pipelines; 0: no limit."),
+    )
+    output_bytes = models.PositiveBigIntegerField(
+        _("bytes of output"),
+        null=True,
+        blank=True,
+        validators=[MaxValueValidator(2**63 - 1)],
+        help_text=_("Older output is deleted; its runs stay. Empty: as for all pipelines; 0: no limit."),
+    )
+
+    class Meta:
+        verbose_name = _("retention")
+        verbose_name_plural = _("retention")
+        ordering = ["pipeline_name"]
+
+    def __str__(self) -> str:
+        return self.pipeline_name
 
 
 class Rollup(models.Model):

@@ -16,14 +16,16 @@ from unfold.decorators import display
 
 from logs.admin import COLOURS
 from logs.models import Run
-from pipelines import additions, calendars_admin, displays, publishing
+from pipelines import additions, calendars_admin, displays, publishing, retention_admin
 from pipelines.actions import PipelineActions
 from pipelines.forms import BindingForm, PipelineForm, StepForm
 from pipelines.formsets import StepFormSet
 from pipelines.models import Binding, Calendar, Control, Pipeline, Publication, Step
 from workers.models import Node
 
-__all__ = ["BindingInline", "ControlAdmin", "PipelineAdmin", "StepInline", "additions", "calendars_admin"]
+__all__ = [
+    "BindingInline", "ControlAdmin", "PipelineAdmin", "StepInline", "additions", "calendars_admin", "retention_admin",
+]  # fmt: skip
 
 
 class StepInline(TabularInline):

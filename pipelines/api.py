@@ -21,6 +21,7 @@ from pipelines import commands, publishing
 from pipelines.calendars import blackouts
 from pipelines.calendars_api import CalendarViewSet
 from pipelines.models import Calendar, Control, Pipeline
+from pipelines.retention_api import RetentionViewSet
 from pipelines.schedules import words
 from pipelines.serializers import (
     ControlSerializer,
@@ -163,7 +164,11 @@ def _order(send: Any, *arguments: Any) -> Any:
         raise EtcdDown(f"etcd: {error}") from None
 
 
-routes = [("pipelines", PipelineViewSet, "pipeline"), ("calendars", CalendarViewSet, "calendar")]
+routes = [
+    ("pipelines", PipelineViewSet, "pipeline"),
+    ("calendars", CalendarViewSet, "calendar"),
+    ("retention", RetentionViewSet, "retention"),
+]
 paths = [
     path("runs/<uuid:run>/kill/", KillView.as_view(), name="run-kill"),
     path("control/", ControlView.as_view(), name="control"),

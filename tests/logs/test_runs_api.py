@@ -11,7 +11,6 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from logs.models import Output, Run, StepRun
-from logs.retention import prune
 
 pytestmark = pytest.mark.django_db
 
@@ -102,17 +101,3 @@ def test_what_a_job_writes_is_escaped_in_the_admin(api: Client) -> None:
 
 def test_nobody_reads_without_signing_in(client: Client) -> None:
     assert client.get("/api/v1/runs/").status_code in (401, 403)
-
-
-def test_old_history_goes_with_all_that_belongs_to_it() -> None:
-    old = make(1, finished_at=NOON)
-    make(2, state="missed")
-    young = make(3, finished_at=NOON + timedelta(days=80), scheduled_at=NOON + timedelta(days=80))
-    StepRun.objects.create(run=old, index=0, position=1, task=1, task_name="t", kind="shell", state="succeeded")
-    Output.objects.create(run=old.uuid, index=0, number=0, offset=0, data=b"x")
-    now = NOON + timedelta(days=91)
-    assert prune(now, dry_run=True) == 2
-    assert prune(now) == 2
-    assert list(Run.objects.all()) == [young]
-    assert not StepRun.objects.exists()
-    assert not Output.objects.exists()
