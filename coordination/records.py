@@ -6,9 +6,14 @@ changes nothing. Instants are aware UTC; output is base64 in JSON.
 """
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Raw, Struct, json
+from msgspec import Meta, Raw, Struct, json
+
+Instant = Annotated[datetime, Meta(tz=True)]
+Whole = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+Big = Annotated[int, Meta(ge=0, le=2**62)]
+"""As the console's columns hold them; a record beyond is refused when it is decoded."""
 
 Trigger = Literal["schedule", "manual", "catch_up", "rerun"]
 RunState = Literal["running", "succeeded", "failed", "timed_out", "killed", "skipped", "missed", "lost"]
@@ -30,14 +35,14 @@ class RunRecord(Struct, frozen=True, kw_only=True, tag="run", tag_field="type", 
     pipeline_name: str
     state: RunState
     trigger: Trigger
-    scheduled_at: datetime
-    generation: int = 0
-    attempt: int = 1
+    scheduled_at: Instant
+    generation: Big = 0
+    attempt: Whole = 1
     reason: str = ""
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
-    count: int = 1
-    until: datetime | None = None
+    started_at: Instant | None = None
+    finished_at: Instant | None = None
+    count: Whole = 1
+    until: Instant | None = None
     shared: bool = False
 
 
@@ -46,21 +51,21 @@ class StepRecord(Struct, frozen=True, kw_only=True, tag="step", tag_field="type"
     pipeline is the step after the last, with ``role`` telling so. ``attempts`` is how many tries were begun."""
 
     run: str
-    index: int
-    position: int
-    task: int
+    index: Whole
+    position: Whole
+    task: Big
     task_name: str
     kind: str
     state: StepState
     role: Literal["step", "on_success", "on_failure"] = "step"
-    attempts: int = 0
-    exit_code: int | None = None
-    http_status: int | None = None
+    attempts: Whole = 0
+    exit_code: Annotated[int, Meta(ge=-(2**31) + 1, le=2**31 - 1)] | None = None
+    http_status: Whole | None = None
     reason: str = ""
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
-    output_bytes: int = 0
-    output_dropped: int = 0
+    started_at: Instant | None = None
+    finished_at: Instant | None = None
+    output_bytes: Big = 0
+    output_dropped: Big = 0
 
 
 class OutputRecord(Struct, frozen=True, kw_only=True, tag="output", tag_field="type", omit_defaults=True):
@@ -68,9 +73,9 @@ class OutputRecord(Struct, frozen=True, kw_only=True, tag="output", tag_field="t
     what the step wrote; a jump in offset is a cut in the middle beyond the cap."""
 
     run: str
-    index: int
-    number: int
-    offset: int
+    index: Whole
+    number: Whole
+    offset: Big
     data: bytes
 
 
@@ -78,7 +83,7 @@ class AppliedRecord(Struct, frozen=True, kw_only=True, tag="applied", tag_field=
     """This node now acts on this generation of a pipeline (or has forgotten it, when ``removed``)."""
 
     pipeline: str
-    generation: int
+    generation: Big
     removed: bool = False
 
 
@@ -87,7 +92,7 @@ class RefusedRecord(Struct, frozen=True, kw_only=True, tag="refused", tag_field=
 
     key: str
     reason: str
-    at: datetime
+    at: Instant
 
 
 class GapRecord(Struct, frozen=True, kw_only=True, tag="gap", tag_field="type", omit_defaults=True):
@@ -96,9 +101,9 @@ class GapRecord(Struct, frozen=True, kw_only=True, tag="gap", tag_field="type", 
     It stands for ``spans`` sequence numbers of its stream: the next record's is its own plus ``spans``.
     """
 
-    count: int
+    count: Whole
     reason: str
-    spans: int = 1
+    spans: Annotated[int, Meta(ge=1, le=2**31 - 1)] = 1
 
 
 class SetAsideRecord(Struct, frozen=True, kw_only=True, tag="set_aside", tag_field="type", omit_defaults=True):
@@ -136,7 +141,7 @@ class IngestBatch(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     stream: str
     kind: StreamKind
-    first: int
+    first: Big
     records: tuple[Raw, ...] = ()
     report: NodeReport | None = None
 

@@ -13,7 +13,8 @@ from rest_framework.views import APIView
 
 from coordination import records
 from coordination.records import IngestReply
-from logs.intake import Malformed, take
+from logs.harvest import Malformed
+from logs.intake import take
 
 MOST_BYTES = 16 << 20
 """A batch larger than this, unpacked, is refused."""
@@ -35,7 +36,7 @@ class IngestView(APIView):
         except DecodeError as error:
             raise ParseError(f"not a batch: {error}") from None
         except Malformed as error:
-            reply = IngestReply(sequence=0, server_time=now, refused=batch.first, reason=error.args[0])
+            reply = IngestReply(sequence=0, server_time=now, refused=batch.first, reason=error.reason)
         return HttpResponse(records.encode(reply), content_type="application/json")
 
 

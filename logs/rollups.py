@@ -109,7 +109,7 @@ def move(before: Collection[Counted], after: Collection[Counted]) -> None:
             if sums is None:
                 sums = hours[key] = _Sums()
             sums.add(run, sign)
-    _TABLE.accumulate(_rows(_with_days(hours)), _SUMS, least="duration_min", most="duration_max")
+    _TABLE.accumulate(_TABLE.adapted(_rows(_with_days(hours))), _SUMS, least="duration_min", most="duration_max")
 
 
 def _with_days(hours: Mapping[tuple[UUID, datetime, UUID], _Sums]) -> dict[Key, _Sums]:

@@ -1,12 +1,13 @@
-"""Rows by the hundred: multi-row upserts past the ORM's instances, the same on SQLite, MySQL and MariaDB."""
+"""Rows by the hundred: multi-row inserts past the ORM's instances, the same on SQLite, MySQL and MariaDB."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from django.db import connection, models
 
-Adapt = Callable[[Any], Any]
+Rows = list[tuple[Any, ...]]
+"""Values as the database's driver takes them, in the order of the columns (``Table.adapted``)."""
 
 
 class Table:
@@ -17,15 +18,28 @@ class Table:
         self._fields: list[Any] = [model._meta.get_field(name) for name in columns]
         self._unique: list[Any] = [model._meta.get_field(name) for name in unique]
 
-    def insert(self, rows: Iterable[Sequence[Any]]) -> None:
-        """Values in the order of the columns. Raises IntegrityError when one of such a name is there."""
+    def adapted(self, rows: Iterable[Sequence[Any]]) -> Rows:
+        """Only what the driver does not do by itself is changed, and only columns that need it are looked at."""
+        adapters = [(place, adapt) for place, field in enumerate(self._fields) if (adapt := _adapter(field))]
+        found = []
+        for row in rows:
+            values = list(row)
+            for place, adapt in adapters:
+                if (value := values[place]) is not None:
+                    values[place] = adapt(value)
+            found.append(tuple(values))
+        return found
+
+    def insert(self, rows: Rows) -> None:
+        """Raises IntegrityError when one of such a name is there."""
         self._execute(self._insert(), rows)
 
-    def upsert(self, rows: Iterable[Sequence[Any]]) -> None:
+    def upsert(self, rows: Rows) -> None:
         """Inserts each row, or replaces the one of the same name."""
-        self._execute(self._insert() + self._on_conflict(dict.fromkeys(self._changeable(), "{new}")), rows)
+        changes = {field.name: "{new}" for field in self._fields if field not in self._unique}
+        self._execute(self._insert() + self._on_conflict(changes), rows)
 
-    def accumulate(self, rows: Iterable[Sequence[Any]], sums: Collection[str], least: str, most: str) -> None:
+    def accumulate(self, rows: Rows, sums: Collection[str], least: str, most: str) -> None:
         """Inserts each row, or adds its ``sums`` to the row of the same name and widens the extremes, which may be
         NULL."""
         smaller, greater = ("LEAST", "GREATEST") if connection.vendor == "mysql" else ("MIN", "MAX")
@@ -34,15 +48,10 @@ class Table:
             changes[name] = f"{choice}(COALESCE({{old}}, {{new}}), COALESCE({{new}}, {{old}}))"
         self._execute(self._insert() + self._on_conflict(changes), rows)
 
-    def _execute(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
-        adapters = [_adapter(field) for field in self._fields]
-        adapted = [tuple(adapt(value) for adapt, value in zip(adapters, row, strict=True)) for row in rows]
-        if adapted:
+    def _execute(self, statement: str, rows: Rows) -> None:
+        if rows:
             with connection.cursor() as cursor:
-                cursor.executemany(statement, adapted)
-
-    def _changeable(self) -> list[str]:
-        return [field.name for field in self._fields if field not in self._unique]
+                cursor.executemany(statement, rows)
 
     def _insert(self) -> str:
         columns = [self._quoted(field) for field in self._fields]
@@ -72,15 +81,20 @@ class Table:
         return connection.ops.quote_name(field.column)
 
 
-def _adapter(field: Any) -> Adapt:
-    """Only what the database's driver does not do by itself goes through the field."""
+def _adapter(field: Any) -> Callable[[Any], Any] | None:
+    """None for what the driver takes as it is."""
     target = field.target_field if field.is_relation else field
     if isinstance(target, models.DateTimeField):
-        return _datetime
+        zone = connection.timezone
+
+        def naive(value: datetime) -> str:
+            return str(value.astimezone(zone).replace(tzinfo=None))
+
+        return naive
     if isinstance(target, models.UUIDField):
-        return (lambda value: str(value)) if connection.features.has_native_uuid_field else (lambda value: value.hex)
-    return lambda value: value
+        return str if connection.features.has_native_uuid_field else _hex
+    return None
 
 
-def _datetime(value: datetime | None) -> Any:
-    return None if value is None else connection.ops.adapt_datetimefield_value(value.astimezone(UTC))
+def _hex(value: Any) -> str:
+    return value.hex

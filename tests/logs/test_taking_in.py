@@ -3,7 +3,7 @@
 import gzip
 import json
 import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from django.test import Client
@@ -59,6 +59,16 @@ def test_a_restored_server_gets_it_again(worker: Worker) -> None:
     assert set(states()) == {1, 2, 3}
 
 
+def test_what_overlaps_a_gap_is_not_counted_twice(worker: Worker) -> None:
+    worker.send(1, run(1), GapRecord(count=4, spans=4, reason="pruned"))
+    assert worker.send(2, GapRecord(count=4, spans=4, reason="pruned"), run(6))["sequence"] == 6
+    assert worker.send(0, run(7))["sequence"] == 6
+    assert Stream.objects.get().lost == 4
+    assert set(states()) == {1, 6}
+    worker.send(5, GapRecord(count=3, spans=3, reason="pruned"))
+    assert Stream.objects.get().lost == 7
+
+
 def test_a_gap_stands_for_its_sequences(worker: Worker) -> None:
     assert worker.send(1, GapRecord(count=4, spans=4, reason="pruned"), run(5))["sequence"] == 5
     assert worker.send(6, run(6))["sequence"] == 6
@@ -77,6 +87,12 @@ def test_a_gap_stands_for_its_sequences(worker: Worker) -> None:
         records.encode(run(9)).replace(PIPELINE.encode(), b"not-a-uuid"),
         records.encode(output(9, -1, b"", 0)),
         records.encode(output(9, 0, b"", 2**63)),
+        records.encode(run(9, started_at=datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14))))),
+        records.encode(run(9, finished_at=datetime(9999, 12, 31, tzinfo=timezone(-timedelta(hours=12))))),
+        records.encode(GapRecord(count=1, spans=0, reason="")),
+        records.encode(GapRecord(count=1, spans=-3, reason="")),
+        records.encode(GapRecord(count=1, spans=2**40, reason="")),
+        records.encode(records.AppliedRecord(pipeline=PIPELINE, generation=-1)),
     ],
 )
 def test_one_malformed_record_refuses_the_batch_by_its_sequence(worker: Worker, bad: bytes) -> None:
@@ -119,8 +135,17 @@ def test_another_nodes_run_is_refused(worker: Worker) -> None:
 
 def test_an_end_is_never_taken_back(worker: Worker) -> None:
     worker.send(1, run(1, "succeeded"))
-    worker.send(2, run(1))
-    assert states() == {1: "succeeded"}
+    worker.send(2, run(1), run(2, "failed"), run(2))
+    assert states() == {1: "succeeded", 2: "failed"}
+
+
+def test_what_the_master_wrote_of_a_shared_fire_gives_way_to_who_ran_it(worker: Worker) -> None:
+    for number in (1, 2):
+        history.provide(run(number, "missed"), uuid.UUID(int=0), "", NOON)
+    assert worker.send(1, step(1), run(2, "succeeded", shared=True), output(1, 0, b"x", 0))["sequence"] == 3
+    assert states() == {1: "missed", 2: "succeeded"}
+    assert Run.objects.get(uuid=uuid.UUID(int=2)).node == worker.node.pk
+    assert Worker("two").send(1, run(2, "failed", shared=True))["refused"] == 1
 
 
 def test_the_worker_has_the_last_word_over_the_console(worker: Worker) -> None:
@@ -143,7 +168,21 @@ def test_the_worker_has_the_last_word_over_the_console(worker: Worker) -> None:
     assert history.close_untaken(NOON + timedelta(days=1)) == 0
 
 
-@pytest.mark.parametrize("body", [b"", b"null", b"[]", b"{", b'{"stream":1}', b"\x00", b'"\xff"', b"1e999"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"{",
+        b'{"stream":1}',
+        b"\x00",
+        b'"\xff"',
+        b"1e999",
+        b'{"stream":"x","kind":"state","first":-1}',
+        b'{"stream":"x","kind":"state","first":99999999999999999999}',
+    ],
+)
 def test_what_is_no_batch_is_a_400(worker: Worker, body: bytes) -> None:
     assert worker.post(body).status_code == 400
 
