@@ -1,73 +1,74 @@
 """The gate for runs: how many at once, and who comes next."""
 
-import asyncio
+from collections.abc import Callable
 
 import pytest
 
-from tests.clock import settle
-from workers.engine.capacity import DEFAULT_CAPACITY, Capacity
-
-pytestmark = pytest.mark.anyio
+from workers.engine.capacity import DEFAULT_CAPACITY, Capacity, Place
 
 
-async def test_places_are_given_in_order() -> None:
-    capacity = Capacity(2)
-    order: list[int] = []
+class Gate:
+    """A capacity, and who has begun."""
 
-    async def work(number: int) -> None:
-        await capacity.acquire()
-        order.append(number)
+    def __init__(self, limit: int) -> None:
+        self.capacity = Capacity(limit)
+        self.begun: list[str] = []
 
-    tasks = [asyncio.create_task(work(number)) for number in range(5)]
-    await settle()
-    assert (order, capacity.running, capacity.waiting, capacity.full) == ([0, 1], 2, 3, True)
-    assert capacity.waiting_reason() == "waiting for a free place (2 of 2 in use)"
-    for expected in ([0, 1, 2], [0, 1, 2, 3], [0, 1, 2, 3, 4]):
-        capacity.release()
-        await settle()
-        assert order == expected
-    capacity.release()
-    capacity.release()
-    assert (capacity.running, capacity.full) == (0, False)
-    await asyncio.gather(*tasks)
+    def enter(self, name: str) -> Callable[[], None]:
+        def begin() -> None:
+            self.begun.append(name)
+
+        assert self.capacity.enter(begin) == (name in self.begun)
+        return begin
 
 
-async def test_nobody_slips_in_between() -> None:
-    capacity = Capacity(1)
-    await capacity.acquire()
-    waiting = asyncio.create_task(capacity.acquire())
-    await settle()
-    capacity.release()
-    assert not capacity.try_acquire()
-    await waiting
-    assert capacity.running == 1
+def test_places_are_given_in_order() -> None:
+    gate = Gate(2)
+    for name in "abcde":
+        gate.enter(name)
+    assert (gate.begun, gate.capacity.running, gate.capacity.waiting) == (["a", "b"], 2, 3)
+    assert gate.capacity.waiting_reason() == "waiting for a free place (2 of 2 in use)"
+    for expected in ("abc", "abcd", "abcde"):
+        gate.capacity.release()
+        assert "".join(gate.begun) == expected
+    gate.capacity.release()
+    gate.capacity.release()
+    assert (gate.capacity.running, gate.capacity.waiting) == (0, 0)
 
 
-async def test_who_gives_up_waiting_takes_no_place() -> None:
-    capacity = Capacity(1)
-    await capacity.acquire()
-    impatient = asyncio.create_task(capacity.acquire())
-    patient = asyncio.create_task(capacity.acquire())
-    await settle()
-    impatient.cancel()
-    await settle()
-    assert capacity.waiting == 1
-    capacity.release()
-    await patient
-    assert capacity.running == 1
+def test_nobody_slips_in_between() -> None:
+    gate = Gate(1)
+    for name in "ab":
+        gate.enter(name)
+    gate.capacity.release()
+    gate.enter("c")
+    assert gate.begun == ["a", "b"]
+    assert gate.capacity.running == 1
 
 
-async def test_who_gives_up_at_the_moment_of_being_served_gives_it_on() -> None:
-    capacity = Capacity(1)
-    await capacity.acquire()
-    impatient = asyncio.create_task(capacity.acquire())
-    patient = asyncio.create_task(capacity.acquire())
-    await settle()
-    capacity.release()
-    impatient.cancel()
-    await patient
-    assert capacity.running == 1
+def test_who_withdraws_takes_no_place() -> None:
+    gate = Gate(1)
+    first, second, third = (gate.enter(name) for name in "abc")
+    assert gate.capacity.withdraw(second)
+    assert not gate.capacity.withdraw(second)
+    assert not gate.capacity.withdraw(first)
+    gate.capacity.release()
+    assert gate.begun == ["a", "c"]
+    assert not gate.capacity.withdraw(third)
+    gate.capacity.release()
+    assert gate.capacity.running == 0
 
 
-async def test_the_default() -> None:
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_place_is_given_back_once(times: int) -> None:
+    gate = Gate(2)
+    gate.enter("a")
+    gate.enter("b")
+    place = Place(gate.capacity)
+    for _ in range(times):
+        place.release()
+    assert gate.capacity.running == 1
+
+
+def test_the_default() -> None:
     assert Capacity().limit == DEFAULT_CAPACITY == 256

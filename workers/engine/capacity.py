@@ -1,10 +1,11 @@
 """The places for runs on this node: so many at once, the others wait in the order in which they came."""
 
-import asyncio
-from collections import deque
+from collections.abc import Callable
 
 DEFAULT_CAPACITY = 256
 """Runs at once on a node that has no setting of its own."""
+
+Begin = Callable[[], None]
 
 
 class Capacity:
@@ -13,7 +14,7 @@ class Capacity:
     def __init__(self, limit: int = DEFAULT_CAPACITY) -> None:
         self.limit = limit
         self._running = 0
-        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._waiting: dict[Begin, None] = {}
 
     @property
     def running(self) -> int:
@@ -23,46 +24,36 @@ class Capacity:
     @property
     def waiting(self) -> int:
         """How many wait for a place."""
-        return sum(not waiter.done() for waiter in self._waiters)
-
-    @property
-    def full(self) -> bool:
-        """Whoever asks now has to wait. (Nobody waits while a place is free: it is handed over.)"""
-        return self._running >= self.limit
+        return len(self._waiting)
 
     def waiting_reason(self) -> str:
         """The sentence for the record of a run that has to wait."""
         return f"waiting for a free place ({self._running} of {self.limit} in use)"
 
-    def try_acquire(self) -> bool:
-        """Takes a place if one is free."""
-        if self.full:
+    def enter(self, begin: Begin) -> bool:
+        """Calls ``begin`` once a place is taken for it: now (True), or after everybody who asked before (False)."""
+        if self._running >= self.limit:
+            self._waiting[begin] = None
             return False
         self._running += 1
+        begin()
         return True
 
-    async def acquire(self) -> None:
-        """Takes a place, after everybody who asked before."""
-        if self.try_acquire():
-            return
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled():
-                self.release()
-            raise
+    def withdraw(self, begin: Begin) -> bool:
+        """This one waits no more. False when it did not wait, or has its place already."""
+        waited = begin in self._waiting
+        self._waiting.pop(begin, None)
+        return waited
 
     def release(self) -> None:
         """Gives a place back; the one who has waited longest gets it."""
-        while self._waiters:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
-                # The place is handed over as it is: the count does not change, so nobody can slip in between.
-                waiter.set_result(None)
-                return
-        self._running -= 1
+        if not self._waiting:
+            self._running -= 1
+            return
+        # The place is handed over as it is: the count does not change, so nobody can slip in between.
+        begin = next(iter(self._waiting))
+        del self._waiting[begin]
+        begin()
 
 
 class Place:

@@ -3,11 +3,12 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from coordination.documents import PipelineDocument
 from coordination.records import RunRecord, RunState
-from workers.engine.capacity import Capacity, Place
+from workers.engine.capacity import Begin, Capacity, Place
 from workers.engine.clock import Clock
 from workers.engine.execution import Execution, RunSpec
 from workers.engine.journal import Journal
@@ -27,11 +28,21 @@ STOPPING = "the worker is shutting down"
 
 @dataclass(slots=True, eq=False)
 class _Going:
-    pipeline: str
-    task: asyncio.Task[None]
+    """A run from its launch to its end. ``placed``: it does not wait for a place any more; ``told``: the ledger says
+    that it waits."""
+
+    document: PipelineDocument
+    spec: RunSpec
+    begin: Begin
+    task: asyncio.Task[None] | None = None
     execution: Execution | None = None
-    waiting: asyncio.Task[None] | None = None
+    placed: bool = False
+    told: bool = False
     killed: str = ""
+
+    @property
+    def waits(self) -> bool:
+        return not self.placed and not self.killed
 
 
 class Dispatcher:
@@ -54,6 +65,7 @@ class Dispatcher:
         self._on_ended = on_ended
         self._clock = clock
         self._going: dict[str, _Going] = {}
+        self._telling: asyncio.Task[None] | None = None
         self._stopping = False
 
     @property
@@ -95,8 +107,8 @@ class Dispatcher:
         going.killed = going.killed or reason
         if going.execution is not None:
             going.execution.cancel(reason)
-        elif going.waiting is not None:
-            going.waiting.cancel()
+        elif self._capacity.withdraw(going.begin):
+            self._follow(going)
         return True
 
     async def drain(self, grace: float) -> None:
@@ -115,23 +127,33 @@ class Dispatcher:
                 going.execution.cancel(STOPPING)
 
     async def _ended_within(self, seconds: float | None) -> None:
-        tasks = [going.task for going in self._going.values()]
-        if tasks:
-            await asyncio.wait(tasks, timeout=seconds)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                # Those that waited begin as others end.
+                while tasks := [going.task for going in self._going.values() if going.task is not None]:
+                    await asyncio.wait(tasks)
 
     def _launch(self, document: PipelineDocument, spec: RunSpec) -> None:
         if self._stopping or spec.run in self._going:
             return
-        task = asyncio.create_task(self._run(document, spec), name=f"run {spec.run}")
-        self._going[spec.run] = _Going(document.pipeline, task)
+        going = self._going[spec.run] = _Going(document, spec, lambda: self._begin(going))
+        if not self._capacity.enter(going.begin) and (self._telling is None or self._telling.done()):
+            self._telling = asyncio.create_task(self._tell_of_waiting(), name="tell of waiting")
 
-    async def _run(self, document: PipelineDocument, spec: RunSpec) -> None:
-        going = self._going[spec.run]
+    def _begin(self, going: _Going) -> None:
+        going.placed = True
+        self._follow(going)
+
+    def _follow(self, going: _Going) -> None:
+        going.task = asyncio.create_task(self._run(going), name=f"run {going.spec.run}")
+
+    async def _run(self, going: _Going) -> None:
+        document, spec = going.document, going.spec
         try:
-            record = await self._execute(document, spec, going)
+            record = await self._execute(going)
         except Exception:
             log.exception("run %s of %s broke", spec.run, document.name)
-            record = _record(document, spec, "failed", "the worker broke while running it; see the worker's log")
+            record = _record(going, "failed", "the worker broke while running it; see the worker's log")
             await self._journal.state(record)
         finally:
             del self._going[spec.run]
@@ -139,14 +161,14 @@ class Dispatcher:
             await self.carry_out(decisions)
         self._on_ended(record)
 
-    async def _execute(self, document: PipelineDocument, spec: RunSpec, going: _Going) -> RunRecord:
-        if not await self._place(document, spec, going):
-            record = _record(document, spec, "killed", going.killed)
+    async def _execute(self, going: _Going) -> RunRecord:
+        if not going.placed:
+            record = _record(going, "killed", going.killed)
             await self._journal.state(record)
             return record
         place = Place(self._capacity)
         try:
-            going.execution = self._make_execution(document, spec)
+            going.execution = self._make_execution(going.document, going.spec)
             if going.killed:
                 going.execution.cancel(going.killed)
             # The place is free for the next as soon as nothing works any more, not only when the end is on disk.
@@ -154,20 +176,19 @@ class Dispatcher:
         finally:
             place.release()
 
-    async def _place(self, document: PipelineDocument, spec: RunSpec, going: _Going) -> bool:
-        """Takes a place, waiting for one if need be. False when the run was killed while it waited."""
-        if self._capacity.try_acquire():
-            return True
-        going.waiting = asyncio.create_task(self._capacity.acquire())
-        if going.killed:
-            going.waiting.cancel()
-        if not (await asyncio.wait([going.waiting], timeout=TELL_AFTER))[0]:
-            await self._journal.state(_record(document, spec, "running", self._capacity.waiting_reason()))
-            await asyncio.wait([going.waiting])
-        return not going.waiting.cancelled()
+    async def _tell_of_waiting(self) -> None:
+        """Has the ledger say of runs that they wait, as long as there are such."""
+        while waiting := [going for going in self._going.values() if going.waits and not going.told]:
+            await self._clock.sleep(TELL_AFTER)
+            reason = self._capacity.waiting_reason()
+            late = [going for going in waiting if going.waits]
+            for going in late:
+                going.told = True
+            await self._journal.state(*(_record(going, "running", reason) for going in late))
 
 
-def _record(document: PipelineDocument, spec: RunSpec, state: RunState, reason: str) -> RunRecord:
+def _record(going: _Going, state: RunState, reason: str) -> RunRecord:
+    document, spec = going.document, going.spec
     return RunRecord(
         run=spec.run,
         pipeline=document.pipeline,
