@@ -39,6 +39,7 @@ class Guard:
         self._uses: dict[str, int] = {}
         self._process: subprocess.Popen[bytes] | None = None
         self._orders = -1
+        self._released: list[str] = []
         self._pidfd = -1
         self._ended = asyncio.Event()
         self._began = 0.0
@@ -104,13 +105,16 @@ class Guard:
         self._uses[run] -= 1
         if self._uses[run] == 0:
             del self._uses[run], self._runs[run]
-            self._order(f"- {run}\n")
+            self._released.append(f"- {run}\n")
+            if len(self._released) == 1:
+                asyncio.get_running_loop().call_soon(self._order)
 
     async def close(self) -> None:
         """Lets the guard go and waits for its end."""
         self._closing = True
         if self._process is None:
             return
+        self._order()
         os.close(self._orders)
         self._orders = -1
         try:
@@ -122,11 +126,14 @@ class Guard:
             await self._ended.wait()
         self._free()
 
-    def _order(self, text: str) -> None:
+    def _order(self, text: str = "") -> None:
+        """Writes an order, after the releases that have gathered in this turn of the loop."""
+        lines, self._released = [*self._released, text], []
         if self._orders < 0:
             return
         try:
-            os.write(self._orders, text.encode("ascii"))
+            for batch in _batches(iter(lines)):
+                os.write(self._orders, batch.encode("ascii"))
         except BlockingIOError:
             # It has not taken anything for long: stopped, or hung. The next one is told everything.
             log.error("the guard process takes no orders; ending it")

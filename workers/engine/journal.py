@@ -10,6 +10,7 @@ import logging
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,6 +28,10 @@ T = TypeVar("T")
 
 GROUP = 512
 """The most writes in one transaction."""
+
+LINGER = 0.005
+"""Seconds for more writes to gather after a transaction that several shared: many at a time cost a third of what they
+cost by twos and threes. Whoever writes alone never waits for it."""
 
 QUEUE = 20_000
 """The most writes that wait; whoever brings more waits too."""
@@ -61,7 +66,7 @@ class Journal:
     def __init__(self, path: Path, *, clock: Clock) -> None:
         self._path = path
         self._clock = clock
-        self._queue: queue.Queue[_Write | None] = queue.Queue()
+        self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._room = asyncio.Semaphore(QUEUE)
         self._thread = threading.Thread(target=self._write, name="journal", daemon=True)
         self._store: Store
@@ -265,6 +270,8 @@ class Journal:
             if group is None:
                 return
             self._write_group(group)
+            if len(group) > 1:
+                time.sleep(LINGER)
 
     def _gather(self) -> list[_Write] | None:
         first = self._queue.get()

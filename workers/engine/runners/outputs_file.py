@@ -42,11 +42,15 @@ class OutputsFile:
     def __init__(self, path: str, uid: int) -> None:
         self.path = path
         self._uid = uid
+        self._absent = False
 
     def read(self) -> tuple[dict[str, str], str]:
         """The values, and a sentence if some could not be taken."""
         try:
             descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except FileNotFoundError:
+            self._absent = True
+            return {}, ""
         except OSError:
             return {}, ""
         try:
@@ -59,6 +63,8 @@ class OutputsFile:
 
     def remove(self) -> None:
         """Nothing of it is left afterwards."""
+        if self._absent:
+            return
         try:
             os.unlink(self.path)
         except IsADirectoryError:

@@ -87,7 +87,7 @@ def _texts(parts: list[bytes]) -> _Texts:
 
 
 def _checked(parts: list[bytes]) -> list[bytes]:
-    if any(b"\0" in part for part in parts):
+    if b"\0" in b"".join(parts):
         raise ValueError("embedded null byte")
     return parts
 

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import signal
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -110,16 +111,22 @@ def _directory(directory: str, home: str) -> str:
 
 def _interpreter(text: str, environment: Mapping[str, str], directory: str) -> list[str]:
     try:
-        words = shlex.split(text) or ["/bin/sh"]
+        program, *arguments = _words(text)
     except ValueError as error:
         raise Refusal(f"The interpreter {text!r} cannot be read as a command: {error}.") from None
-    place = os.path.join(directory, words[0]) if os.sep in words[0] else words[0]
-    found = shutil.which(place, path=environment.get("PATH"))
-    if found is None:
+    found: str | None = os.path.join(directory, program)
+    if os.sep not in program:
+        found = shutil.which(program, path=environment.get("PATH"))
+    if found is None or not os.access(found, os.X_OK):
         raise Refusal(
-            f"There is no interpreter {words[0]} that can be executed on this node: install it, or change the task's."
+            f"There is no interpreter {program} that can be executed on this node: install it, or change the task's."
         )
-    return [found, *words[1:]]
+    return [found, *arguments]
+
+
+@lru_cache(maxsize=256)
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(shlex.split(text)) or ("/bin/sh",)
 
 
 def _why_not_started(error: OSError | ValueError, directory: str, program: str) -> str:
