@@ -29,9 +29,12 @@ T = TypeVar("T")
 GROUP = 512
 """The most writes in one transaction."""
 
+CROWD = 8
+"""Writes in one transaction from which on it counts as busy; a few parts that each wait for their own stay below."""
+
 LINGER = 0.005
-"""Seconds for more writes to gather after a transaction that several shared: many at a time cost a third of what they
-cost by twos and threes. Whoever writes alone never waits for it."""
+"""Seconds for more writes to gather after a busy transaction: many at a time cost a third of what they cost by twos
+and threes."""
 
 QUEUE = 20_000
 """The most writes that wait; whoever brings more waits too."""
@@ -270,7 +273,7 @@ class Journal:
             if group is None:
                 return
             self._write_group(group)
-            if len(group) > 1:
+            if len(group) >= CROWD:
                 time.sleep(LINGER)
 
     def _gather(self) -> list[_Write] | None:
