@@ -1,9 +1,9 @@
 """Statistics kept while runs are written: ``Rollup`` rows move by the difference that a change of runs makes."""
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from logs.models import Rollup, Run
@@ -35,7 +35,6 @@ _BOUNDS = [bound for bound in BUCKETS.values() if bound is not None]
 _STATES = list(Run.State.values)
 _KEY = ["pipeline", "span", "begins_at", "node"]
 _SUMS = [*_STATES, "duration_sum", *BUCKETS]
-_TABLE = Table(Rollup, [*_KEY, *_SUMS, "duration_min", "duration_max"], _KEY)
 _SUM, _FIRST = len(_STATES), len(_STATES) + 1
 _COLUMN = {state: number for number, state in enumerate(_STATES)}
 
@@ -109,7 +108,18 @@ def move(before: Collection[Counted], after: Collection[Counted]) -> None:
             if sums is None:
                 sums = hours[key] = _Sums()
             sums.add(run, sign)
-    _TABLE.accumulate(_TABLE.adapted(_rows(_with_days(hours))), _SUMS, least="duration_min", most="duration_max")
+    _accumulate(_with_days(hours))
+
+
+def _accumulate(found: Mapping[Key, _Sums]) -> None:
+    """In the order of the key, which is the order of locking: writers that come together wait instead of dying. Only
+    the columns that change, which are few."""
+    rows = [(key, found[key]) for key in sorted(found) if any(found[key].sums)]
+    places = [place for place in range(len(_SUMS)) if any(sums.sums[place] for _, sums in rows)]
+    names = [_SUMS[place] for place in places]
+    table = Table(Rollup, [*_KEY, *names, "duration_min", "duration_max"], _KEY)
+    values = ((*key, *(sums.sums[place] for place in places), sums.least, sums.most) for key, sums in rows)
+    table.accumulate(table.adapted(values), names, least="duration_min", most="duration_max")
 
 
 def _with_days(hours: Mapping[tuple[UUID, datetime, UUID], _Sums]) -> dict[Key, _Sums]:
@@ -119,11 +129,3 @@ def _with_days(hours: Mapping[tuple[UUID, datetime, UUID], _Sums]) -> dict[Key, 
         day = (pipeline, Rollup.Span.DAY.value, hour.replace(hour=0), node)
         folded.setdefault(day, _Sums()).fold(sums)
     return folded
-
-
-def _rows(found: Mapping[Key, _Sums]) -> Iterable[tuple[Any, ...]]:
-    """In the order of the key, which is the order of locking: writers that come together wait instead of dying."""
-    for key in sorted(found):
-        sums = found[key]
-        if any(sums.sums) or sums.least is not None:
-            yield (*key, *sums.sums, sums.least, sums.most)
