@@ -2,8 +2,9 @@
 
 Prints one JSON object a line: {"figure", "value", "unit", "against", "ratio"}. The ratio is our rate divided by that
 of the ORM, which writes the same rows in batches of the same size, each a transaction, without HTTP and without any
-check; measured in turns within one run, in one database: the median of the turns. ``--backlog``: a worker's journal with 100,000 runs is
-delivered while new runs keep coming; the ratio is the rate of delivery divided by that of what comes.
+check; measured in turns within one run, in one database: the median of the turns.
+``--backlog``: a worker's journal with 100,000 runs is delivered while new runs keep coming; the ratio is the rate of
+delivery divided by that of what comes.
 
 The database is SQLite, or what ECTS_DATABASE_URL names, or with ``--mariadb`` a private MariaDB.
 """

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Count, F, Max, Q, QuerySet, Sum
+from django.db.models import Count, Exists, F, Max, OuterRef, Q, QuerySet, Sum
 
 from logs.collisions import transact
 from logs.models import Output, Retention, Rollup, Run, StepRun, Stream
@@ -17,7 +17,7 @@ BATCH = 2000
 """Rows deleted in one transaction, or looked at in one query."""
 
 STREAM_AGE = timedelta(days=30)
-"""A stream that nobody wrote to for so long belongs to a worker that will not come back to it."""
+"""A stream that nobody wrote to for so long, and that has a successor, is one its worker will not come back to."""
 
 HOURS_AGE = timedelta(days=400)
 """Older than this, statistics are kept by day only."""
@@ -55,9 +55,18 @@ def prune(now: datetime, *, dry_run: bool = False) -> list[Share]:
     shares = [_Pruning(pipeline, limits, now, dry_run).share() for pipeline, limits in limited.items()]
     shares += _aged(list(limited), common, now, dry_run)
     if not dry_run:
-        Stream.objects.filter(updated_at__lt=now - STREAM_AGE).delete()
+        _forget_streams(now)
         Rollup.objects.filter(span=Rollup.Span.HOUR, begins_at__lt=now - HOURS_AGE).delete()
     return sorted((share for share in shares if share.runs or share.relieved), key=lambda share: share.name)
+
+
+def _forget_streams(now: datetime) -> None:
+    """The newest of a node and kind stays: its worker may have had nothing to say for months."""
+    successors = Stream.objects.filter(
+        node=OuterRef("node"), kind=OuterRef("kind"), updated_at__gt=OuterRef("updated_at")
+    )
+    silent = Stream.objects.filter(Exists(successors), updated_at__lt=now - STREAM_AGE)
+    Stream.objects.filter(pk__in=list(silent.values_list("pk", flat=True)[:BATCH])).delete()
 
 
 def _limits(row: Retention, common: Limits) -> Limits:

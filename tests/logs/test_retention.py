@@ -187,17 +187,30 @@ def test_what_has_no_run_goes_when_none_came_in_a_day() -> None:
     assert (left(), with_output()) == ({1}, {1})
 
 
-def test_statistics_by_the_hour_and_silent_streams_go_in_the_end() -> None:
+def test_statistics_by_the_hour_go_in_the_end() -> None:
     make(1, 401)
     make(2, 5)
-    Stream.objects.create(node=NODE, stream=uuid.uuid4(), kind="state", updated_at=NOW - timedelta(days=31))
-    Stream.objects.create(node=NODE, stream=uuid.uuid4(), kind="state", updated_at=NOW - timedelta(days=29))
     prune(NOW, dry_run=True)
-    assert (Rollup.objects.filter(span="hour").count(), Stream.objects.count()) == (2, 2)
+    assert Rollup.objects.filter(span="hour").count() == 2
     prune(NOW)
     assert Rollup.objects.filter(span="day").count() == 2
     assert Rollup.objects.filter(span="hour").count() == 1
-    assert Stream.objects.count() == 1
+
+
+def test_streams_go_that_have_been_silent_and_have_a_successor() -> None:
+    for node, kind, days in (
+        (1, "state", 31), (1, "state", 30.5), (1, "output", 40), (2, "state", 90), (3, "state", 31), (3, "state", 1),
+    ):  # fmt: skip
+        Stream.objects.create(
+            node=uuid.UUID(int=node), stream=uuid.uuid4(), kind=kind, updated_at=NOW - timedelta(days=days)
+        )
+    prune(NOW, dry_run=True)
+    assert Stream.objects.count() == 6
+    prune(NOW)
+    rows = Stream.objects.order_by("node", "kind").values_list("node", "kind", "updated_at")
+    assert [(node.int, kind, (NOW - at).days) for node, kind, at in rows] == [
+        (1, "output", 40), (1, "state", 30), (2, "state", 90), (3, "state", 1),
+    ]  # fmt: skip
 
 
 def test_a_transaction_holds_no_more_than_a_batch() -> None:
