@@ -266,3 +266,45 @@ def _peak_from_now() -> int:
 def _peak() -> int:
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024
+
+
+async def test_a_plain_command_needs_no_shell(bench: Bench) -> None:
+    done = await bench.run(pipeline("  /bin/cat   /proc/self/stat\n"))
+    pid, _, _, _, _, session, *_ = done.text().split()
+    assert pid == session
+
+
+@pytest.mark.parametrize(
+    "script", ["/bin/cat /proc/self/stat; true", "cat /proc/self/stat", "/bin/cat '/proc/self/stat'"]
+)
+async def test_whatever_means_something_to_a_shell_gets_one(bench: Bench, script: str) -> None:
+    done = await bench.run(pipeline(script))
+    pid, _, _, _, _, session, *_ = done.text().split()
+    assert pid != session
+
+
+@pytest.mark.parametrize("script", ["/usr/bin/env", "/usr/bin/env; true"])
+async def test_a_plain_command_gets_the_variables_that_a_shell_gives(bench: Bench, tmp_path: Path, script: str) -> None:
+    done = await bench.run(pipeline(step(script, directory=str(tmp_path), environment={"NAME": "value"})))
+    variables = dict(line.split("=", 1) for line in done.text().splitlines())
+    assert (variables["PWD"], variables["NAME"]) == (str(tmp_path), "value")
+    assert {"PATH", "HOME", "ECTS_RUN_ID", "ECTS_OUTPUT"} <= variables.keys()
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "said"),
+    [("/no/such/program --now", 127, "not found"), ("/etc/passwd", 126, "Permission denied"), ("/etc", 126, "denied")],
+)
+async def test_a_plain_command_that_cannot_be_executed_ends_as_in_a_shell(
+    bench: Bench, script: str, code: int, said: str
+) -> None:
+    done = await bench.run(pipeline(script))
+    assert done.journal.steps()[0].exit_code == code
+    assert said in done.text()
+
+
+async def test_a_script_without_a_first_line_is_the_shells(bench: Bench, tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text("echo hello")
+    script.chmod(0o755)
+    assert (await bench.run(pipeline(str(script)))).text() == "hello\n"

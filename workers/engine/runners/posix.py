@@ -30,8 +30,8 @@ _Texts = ctypes.Array[ctypes.c_char_p]
 class Order:
     """A program to be started, everything prepared. ``spawn`` it from any thread, once.
 
-    It becomes the leader of a session of its own, with descriptors 0, 1 and 2 as given, and the ``kept`` one under its
-    own number. Raises ValueError for what cannot be passed to a program.
+    It becomes the leader of a session of its own, with descriptors 0, 1 and 2 as given, and the ``kept`` one, if any,
+    under its own number. Raises ValueError for what cannot be passed to a program.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Order:
         directory: str,
         environment: Mapping[str, str],
         standard: tuple[int, int, int],
-        kept: int,
+        kept: int | None,
     ) -> None:
         self._program, self._directory = argv[0], directory
         self._argv = _texts([os.fsencode(part) for part in argv])
@@ -51,8 +51,9 @@ class Order:
         _must(_quick.posix_spawn_file_actions_init(self._files))
         for number, descriptor in enumerate(standard):
             _must(_quick.posix_spawn_file_actions_adddup2(self._files, descriptor, number))
-        # Onto itself: that lets it live through the exec.
-        _must(_quick.posix_spawn_file_actions_adddup2(self._files, kept, kept))
+        if kept is not None:
+            # Onto itself: that lets it live through the exec.
+            _must(_quick.posix_spawn_file_actions_adddup2(self._files, kept, kept))
         _must(_quick.posix_spawn_file_actions_addchdir_np(self._files, where))
 
     def spawn(self) -> int:

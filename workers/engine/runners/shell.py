@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import re
 import shlex
 import shutil
 import signal
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +18,11 @@ from workers.engine.runners.accounts import Account, Accounts, Refusal
 from workers.engine.runners.base import Job, Outcome, failed
 from workers.engine.runners.outputs_file import OutputsFile, OutputsFiles
 from workers.engine.runners.spawn import SCRIPT, Program, Spawner
+
+_PLAIN = re.compile(r"\s*/[\w./+-]+(?:[ \t]+[\w./:,@%+=-]+)*\s*", re.ASCII)
+"""A script that is one command by its full path, and in which nothing means anything to a shell. It is executed as it
+stands, as make does (GNU make, job.c): the start of a shell costs as much as that of the command. Whatever cannot be
+executed is left to the shell and its error messages: a program that is not there, a script without a first line."""
 
 
 class Guarding(Protocol):
@@ -80,12 +87,20 @@ class ShellRunner:
         directory = _directory(job.directory, environment["HOME"])
         interpreter = _interpreter(job.task.interpreter, environment, directory)
         fence = job.context.spec.fence
-        command = [*account.prefix, *(fence.check() if fence else ()), *interpreter, SCRIPT]
+        before = [*account.prefix, *(fence.check() if fence else ())]
         # A form in a browser sends its line ends as CR LF; no shell takes those.
-        script = job.task.content.replace("\r\n", "\n").encode("utf-8", "surrogateescape")
+        script = job.task.content.replace("\r\n", "\n")
+        if not before and interpreter == ["/bin/sh"] and _PLAIN.fullmatch(script):
+            # PWD is what the shell would have set.
+            with suppress(OSError, ValueError):
+                return await self._spawner.start(
+                    script.split(), directory=directory, environment={**environment, "PWD": directory}, output=output
+                )
+        command = [*before, *interpreter, SCRIPT]
+        text = script.encode("utf-8", "surrogateescape")
         try:
             return await self._spawner.start(
-                command, script=script, directory=directory, environment=environment, output=output
+                command, script=text, directory=directory, environment=environment, output=output
             )
         except (OSError, ValueError) as error:
             raise Refusal(_why_not_started(error, directory, command[0])) from error

@@ -102,10 +102,10 @@ class Spawner:
         self,
         command: Sequence[str],
         *,
-        script: bytes,
         directory: str,
         environment: Mapping[str, str],
         output: StepOutput,
+        script: bytes = b"",
     ) -> Program:
         """Starts ``command``; ``SCRIPT`` in it becomes a path under which the program can read ``script``.
 
@@ -114,24 +114,26 @@ class Spawner:
         while it starts: the program is returned, and the cancellation comes with the next thing that is awaited.
         """
         async with self._places:
-            script_file = os.memfd_create("step", os.MFD_CLOEXEC)
+            memory = os.memfd_create("step", os.MFD_CLOEXEC) if SCRIPT in command else None
             reader, writer = os.pipe2(os.O_CLOEXEC)
             try:
-                _write_all(script_file, script)
+                if memory is not None:
+                    _write_all(memory, script)
                 order = posix.Order(
-                    [f"/proc/self/fd/{script_file}" if part == SCRIPT else part for part in command],
+                    [f"/proc/self/fd/{memory}" if part == SCRIPT else part for part in command],
                     directory=directory,
                     environment=environment,
                     standard=(self._null, writer, writer),
-                    kept=script_file,
+                    kept=memory,
                 )
                 return _followed(await self._spawned(order), reader, output)
             except BaseException:
                 os.close(reader)
                 raise
             finally:
-                os.close(script_file)
                 os.close(writer)
+                if memory is not None:
+                    os.close(memory)
 
     def close(self) -> None:
         """Ends the threads and frees the descriptor. Nothing may be starting."""
