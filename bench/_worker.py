@@ -34,9 +34,6 @@ from workers.engine.journal_store import Store
 NODE = "22222222-2222-2222-2222-222222222222"
 ROOT = Path(__file__).resolve().parent.parent
 PREFIX = "/ects"
-TRUE = (StepDocument(task=TaskDocument(id=1, name="true", kind="shell", content="/bin/true"), position=1),)
-"""One shell step that does nothing and succeeds."""
-
 PATIENCE = 300.0
 """Seconds that any one thing may take before the bench gives up."""
 
@@ -199,6 +196,11 @@ def pipeline(number: int, schedule: str, steps: Sequence[StepDocument] = ()) -> 
         schedule=schedule,
         steps=tuple(steps),
     )
+
+
+def shell(script: str) -> tuple[StepDocument, ...]:
+    """One shell step."""
+    return (StepDocument(task=TaskDocument(id=1, name="script", kind="shell", content=script), position=1),)
 
 
 def soon(seconds: float) -> datetime:

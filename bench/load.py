@@ -23,7 +23,7 @@ from msgspec import structs
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench._worker import TRUE, Worker, percentile, pipeline, read_starts, say, soon, worker
+from bench._worker import Worker, percentile, pipeline, read_starts, say, shell, soon, worker
 from coordination.records import TERMINAL, RunRecord, StepRecord
 
 PIPELINES = 200
@@ -72,7 +72,7 @@ def measure(seconds: int, starts: Path) -> None:
     with worker(module="bench._starts", variables={"BENCH_STARTS": str(starts)}) as one:
         since = soon(6)
         until = since + timedelta(seconds=seconds - 1)
-        every_second = [pipeline(i, "* * * * * *", TRUE) for i in range(PIPELINES)]
+        every_second = [pipeline(i, "* * * * * *", shell("/bin/true")) for i in range(PIPELINES)]
         one.publish([structs.replace(each, starts_at=since, ends_at=until) for each in every_second])
         assert datetime.now(UTC) < since, "the pipelines were applied too late for their first second"
         time.sleep((since - datetime.now(UTC)).total_seconds())
