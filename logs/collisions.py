@@ -33,7 +33,7 @@ def transact(work: Callable[[], T]) -> T:
         except (IntegrityError, OperationalError) as error:
             if error.args[0] not in COLLISIONS:
                 raise
-        time.sleep(random.uniform(0, min(FIRST_PAUSE * 2**turn, LONGEST_PAUSE)))
+        time.sleep(random.uniform(0, min(FIRST_PAUSE * 2**turn, LONGEST_PAUSE)))  # noqa: S311 - nobody is to be kept from guessing it
     return _once(work)
 
 
