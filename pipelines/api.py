@@ -5,6 +5,7 @@ from typing import Any
 import django_filters
 from django.db.models import QuerySet
 from django.urls import path
+from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
 from rest_framework.decorators import action
@@ -146,7 +147,8 @@ class PreviewView(APIView):
         count, after = values.pop("count"), values.pop("after")
         calendars = values.pop("calendars", [])
         try:
-            schedule = Schedule.parse(values.pop("schedule"), **values, calendars=blackouts(calendars))
+            spent = min(after, timezone.now())
+            schedule = Schedule.parse(values.pop("schedule"), **values, calendars=blackouts(calendars), now=spent)
             fires = next_fires(schedule, after, count)
         except ScheduleError as error:
             named = error.field if error.field in values else "schedule"

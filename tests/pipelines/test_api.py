@@ -408,6 +408,7 @@ def test_schedule_preview(refusing):
         ("schedule=*+*+*+*+*&count=0", "count"),
         ("schedule=*+*+*+*+*&count=99999999999999999999", "count"),
         ("schedule=*+*+*+*+*&count=x", "count"),
+        ("schedule=0+0+0+1+1+?+2020", "schedule"),
     ],
 )
 def test_a_bad_preview_names_its_field(refusing, query, field):

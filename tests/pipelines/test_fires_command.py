@@ -36,7 +36,8 @@ def test_the_key_decides_what_h_means():
     "arguments",
     [
         ("61 * * * *",), ("@daily", "--timezone", "Mars/Olympus"), ("@daily", "--after", "soon"),
-        ("@daily", "--count", "0"), ("",), ("@daily", "--timezone", "../x"),
+        ("@daily", "--count", "0"), ("",), ("@daily", "--timezone", "../x"), ("0 0 0 1 1 ? 2020",),
+        ("0 0 0 1 1 ? 2020", "--after", "2021-01-01"), ("@at 2020-01-01T00:00Z",),
     ],
 )  # fmt: skip
 def test_bad_text_ends_with_2_and_the_reason(arguments):
@@ -44,3 +45,11 @@ def test_bad_text_ends_with_2_and_the_reason(arguments):
         fires(*arguments)
     assert caught.value.returncode == 2
     assert str(caught.value)
+
+
+def test_what_is_over_now_was_still_to_come_then():
+    assert fires("0 0 0 1 1 ? 2020", "--after", "2019-06-01") == ["2020-01-01T00:00:00+00:00"]
+
+
+def test_a_schedule_that_ends_later_has_no_fires_after_that():
+    assert fires("0 0 0 1 1 ? 2199", "--after", "2199-01-02") == []

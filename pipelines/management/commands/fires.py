@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.timezone import now
 
 from workers.engine.schedule import Schedule, ScheduleError, next_fires
+from workers.engine.zones import load_zone
 
 
 class Command(BaseCommand):
@@ -28,15 +29,17 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Raises CommandError with status 2 for what cannot be understood."""
         try:
+            load_zone(options["timezone"])  # has the better words for what is no zone
+            zone = ZoneInfo(options["timezone"])
+            after = _instant(options["after"], zone) if options["after"] else now()
             schedule = Schedule.parse(
                 options["expression"],
                 timezone=options["timezone"],
                 key=options["key"],
                 dst_gap=options["dst_gap"],
                 dst_repeat=options["dst_repeat"],
+                now=min(after, now()),
             )
-            zone = ZoneInfo(options["timezone"])
-            after = _instant(options["after"], zone) if options["after"] else now()
         except (ScheduleError, ValueError) as error:
             raise CommandError(str(error), returncode=2) from None
         if options["count"] < 1:
