@@ -51,6 +51,9 @@ ECTS_KEEP_RUNS = env.int("ECTS_KEEP_RUNS", default=0)
 ECTS_KEEP_OUTPUT_BYTES = env.int("ECTS_KEEP_OUTPUT_BYTES", default=0)
 """How many bytes of its newest output each pipeline keeps."""
 
+ECTS_METRICS_TOKEN = secret_from("ECTS_METRICS_TOKEN")
+"""Opens ``/metrics`` to other hosts."""
+
 ECTS_EMAIL = {
     "host": env.str("ECTS_EMAIL_HOST", default=""),
     "port": env.int("ECTS_EMAIL_PORT", default=25),
@@ -230,7 +233,7 @@ HTTPS = env.bool("ECTS_HTTPS", default=ECTS_SERVER_URL.startswith("https://"))
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SECURE_SSL_REDIRECT = HTTPS and env.bool("ECTS_HTTPS_REDIRECT", default=True)
 # Probes and the worker of the same machine come over plain HTTP on the loopback. Workers refuse it beyond.
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^api/v1/(ingest|enrol)/$"]
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$", r"^api/v1/(ingest|enrol)/$"]
 SECURE_HSTS_SECONDS = 31536000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None

@@ -13,6 +13,7 @@ import tasks.api
 import workers.api
 from ects_site.api import TokenView
 from ects_site.health import healthz, readyz
+from ects_site.metrics import metrics
 from logs.ingest import IngestView
 from workers.authentication import NodeTokenAuthentication
 
@@ -41,6 +42,7 @@ urlpatterns = [
     path("favicon.ico", RedirectView.as_view(url=static("ects/favicon.svg"))),
     path("healthz", healthz),
     path("readyz", readyz),
+    path("metrics", metrics),
     path("i18n/", include("django.conf.urls.i18n")),
     path("admin/", admin.site.urls),
     path("api/v1/", include(api)),

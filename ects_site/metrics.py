@@ -1,0 +1,120 @@
+"""``/metrics`` in the text format of Prometheus: what the console knows of nodes, outbox and runs."""
+
+import hmac
+from collections.abc import Iterator
+from datetime import timedelta
+
+from django.conf import settings
+from django.core.exceptions import ObjectDoesNotExist
+from django.db.models import Count, Min, Sum
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.metrics_core import GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from logs.models import Rollup, Run
+from pipelines.models import Control, Pipeline, Publication
+from workers.models import Node
+
+LOOPBACK = frozenset({"127.0.0.1", "::1"})
+
+HOURS = 24
+"""Of which the runs are told."""
+
+
+def metrics(request: HttpRequest) -> HttpResponse:
+    """200 with the metrics; 403 for whom they are not meant for."""
+    if not _may_read(request):
+        return HttpResponse(
+            "Send 'Authorization: Bearer <token>' with the token of ECTS_METRICS_TOKEN, or ask from this host.\n",
+            status=403,
+            content_type="text/plain",
+        )
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Console())
+    return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+def _may_read(request: HttpRequest) -> bool:
+    """Metrics name nodes. A proxy on this host speaks for others, who are not here."""
+    token = settings.ECTS_METRICS_TOKEN
+    given = request.headers.get("Authorization", "")
+    if token and hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
+        return True
+    if request.user.is_authenticated and request.user.is_staff:
+        return True
+    is_forwarded = "X-Forwarded-For" in request.headers or "Forwarded" in request.headers
+    return request.META.get("REMOTE_ADDR") in LOOPBACK and not is_forwarded
+
+
+class Console(Collector):
+    """Reads the database when asked; every query goes by an index, whatever the history's size."""
+
+    def collect(self) -> Iterator[Metric]:
+        """The families of metrics; docs/reference/metrics.md tells of each."""
+        yield InfoMetricFamily("ects_console", "The console's version.", {"version": settings.VERSION})
+        yield from _nodes()
+        yield from _outbox()
+        yield from _runs()
+        yield _gauge("ects_paused", "1 while everything is paused.", _is_paused())
+
+
+def _nodes() -> Iterator[Metric]:
+    now = timezone.now()
+    nodes = list(Node.objects.order_by("name"))
+    for name, text, value in (
+        ("online", "1 while the node's lease in etcd lives.", lambda node: node.online),
+        ("running", "Runs going or waiting on the node.", lambda node: node.running),
+        ("capacity", "Runs that the node has places for.", lambda node: node.capacity),
+        ("backlog_records", "Journal records that the node has not delivered.", lambda node: node.backlog),
+        ("etcd_connected", "1 while the node is connected to etcd.", lambda node: node.etcd_connected),
+        ("draining", "1 while the node takes no new fires.", lambda node: node.draining),
+        ("incidents", "What the node says is wrong with it now.", lambda node: len(node.incidents)),
+        ("clock_skew_seconds", "The node's clock minus the console's.", lambda node: node.clock_skew),
+        (
+            "last_seen_seconds",
+            "Seconds since the console heard of the node.",
+            lambda node: (now - node.last_seen).total_seconds() if node.last_seen else None,
+        ),
+    ):
+        family = GaugeMetricFamily(f"ects_node_{name}", text, labels=["node", "mode"])
+        for node in nodes:
+            if (found := value(node)) is not None:
+                family.add_metric([node.name, node.mode], float(found))
+        yield family
+
+
+def _outbox() -> Iterator[Metric]:
+    waiting = Publication.objects.filter(pending=True).aggregate(rows=Count("pk"), oldest=Min("wanted_at"))
+    oldest = waiting["oldest"]
+    age = max((timezone.now() - oldest).total_seconds(), 0) if oldest else 0
+    yield _gauge("ects_outbox_pending", "Changes that have still to be put into etcd.", waiting["rows"])
+    yield _gauge("ects_outbox_oldest_seconds", "Age of the oldest of them.", age)
+    enabled = GaugeMetricFamily("ects_pipelines", "Pipelines.", labels=["enabled"])
+    for row in Pipeline.objects.order_by().values("enabled").annotate(count=Count("pk")):
+        enabled.add_metric([str(row["enabled"]).lower()], row["count"])
+    yield enabled
+
+
+def _runs() -> Iterator[Metric]:
+    yield _gauge("ects_runs_running", "Runs that have no end yet.", Run.objects.filter(state="running").count())
+    since = timezone.now() - timedelta(hours=HOURS)
+    recent = Rollup.objects.filter(span=Rollup.Span.HOUR, begins_at__gt=since)
+    sums = recent.aggregate(**{state: Sum(state) for state in Run.State.values})
+    family = GaugeMetricFamily(f"ects_fires_{HOURS}h", f"Fires due in the last {HOURS} hours.", labels=["state"])
+    for state, count in sums.items():
+        family.add_metric([state], count or 0)
+    yield family
+
+
+def _is_paused() -> bool:
+    try:
+        return Control.objects.get().paused
+    except ObjectDoesNotExist:
+        return False
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, text, value)
