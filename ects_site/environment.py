@@ -8,6 +8,8 @@ from pathlib import Path
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from coordination import logformat
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = environ.Env()
@@ -120,6 +122,16 @@ _TLS = {
     **dict.fromkeys(("1", "true", "yes", "on", "starttls"), "starttls"),
     **dict.fromkeys(("tls", "ssl", "smtps"), "tls"),
 }
+
+
+def log_format() -> str:
+    """``ECTS_LOG_FORMAT``: ``line`` for people, ``json`` for machines. Raises ImproperlyConfigured."""
+    form = env.str("ECTS_LOG_FORMAT", default="line")
+    try:
+        logformat.formatter(form)
+    except ValueError as error:
+        raise ImproperlyConfigured(str(error)) from None
+    return form
 
 
 def email_tls() -> str:

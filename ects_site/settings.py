@@ -8,6 +8,7 @@ from django.templatetags.static import static
 from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
+from coordination import logformat
 from coordination.gateway import EtcdSettings
 from ects_site.environment import (
     BASE_DIR,
@@ -17,6 +18,7 @@ from ects_site.environment import (
     env,
     etcd_endpoints,
     load_settings_file,
+    log_format,
     secret,
     secret_from,
 )
@@ -245,8 +247,8 @@ DATA_UPLOAD_MAX_NUMBER_FIELDS = 5_000
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {"chosen": {"()": logformat.formatter, "name": log_format()}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "chosen"}},
     "root": {"handlers": ["console"], "level": env.str("ECTS_LOG_LEVEL", default="INFO")},
     "loggers": {"axes": {"level": "WARNING"}, "django.server": {"level": "WARNING"}, "httpx": {"level": "WARNING"}},
 }

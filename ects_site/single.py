@@ -144,6 +144,7 @@ class Single:
             *(*binds, "--worker-class", "gthread"),
             *("--workers", "2", "--threads", "16", "--timeout", "60", "--graceful-timeout", "10"),
             *("--keep-alive", "15", "--no-control-socket", "--log-level", "warning"),
+            *("--logger-class", "ects_site.web_log.Logger"),
         )
 
     def _worker(self) -> list[str]:

@@ -1,5 +1,7 @@
 """Secrets and settings files: who wins, what they may hold, and who may read them."""
 
+import json
+import socket
 import stat
 import subprocess
 import sys
@@ -104,3 +106,19 @@ def test_a_deployment_passes_djangos_checks(tmp_path: Path) -> None:
         ECTS_ALLOWED_HOSTS="ects.example",
     )
     assert checked.returncode == 0, checked.stderr
+
+
+def test_a_log_format_that_there_is_not(tmp_path: Path) -> None:
+    checked = manage(tmp_path, "check", ECTS_LOG_FORMAT="xml")
+    assert checked.returncode != 0
+    assert "ECTS_LOG_FORMAT: found 'xml', allowed is line or json." in checked.stderr
+
+
+def test_gunicorn_logs_as_json_too(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        command = [sys.executable, "-m", "gunicorn", "ects_site.wsgi", "--logger-class", "ects_site.web_log.Logger"]
+        command += ["--bind", f"127.0.0.1:{taken.getsockname()[1]}", "--no-control-socket", "--log-level", "warning"]
+        env = clean(tmp_path, ECTS_LOG_FORMAT="json")
+        said = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False)
+    lines = [json.loads(line) for line in said.stderr.splitlines()]
+    assert any("in use" in line["message"] and line["level"] == "ERROR" for line in lines), lines

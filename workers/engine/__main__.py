@@ -8,6 +8,7 @@ import sys
 from contextlib import aclosing
 from pathlib import Path
 
+from coordination import logformat
 from coordination.etcd import AsyncEtcd
 from coordination.fires import SESSION_TTL
 from workers.engine import ondemand
@@ -22,10 +23,7 @@ log = logging.getLogger("workers.engine")
 def main() -> int:
     """Exit status 0 after an orderly stop, 2 when this state directory cannot be used."""
     arguments = _parse()
-    logging.basicConfig(
-        level=os.environ.get("ECTS_LOG_LEVEL", "INFO"), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    _log_as(os.environ.get("ECTS_LOG_LEVEL", "INFO"), os.environ.get("ECTS_LOG_FORMAT", "line"))
     options = Options(
         state_dir=arguments.state_dir,
         version=arguments.version,
@@ -44,6 +42,13 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     return 0
+
+
+def _log_as(level: str, form: str) -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(logformat.formatter(form))
+    logging.basicConfig(level=level, handlers=[handler])
+    logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 async def _serve(identity: Identity, options: Options) -> None:

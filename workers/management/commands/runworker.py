@@ -75,7 +75,7 @@ class Command(BaseCommand):
 
 KEPT = (
     *("PATH", "HOME", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME", "PYTHONPATH"),
-    *("ECTS_LOG_LEVEL", "SSL_CERT_FILE", "SSL_CERT_DIR", "MALLOC_ARENA_MAX"),
+    *("ECTS_LOG_LEVEL", "ECTS_LOG_FORMAT", "SSL_CERT_FILE", "SSL_CERT_DIR", "MALLOC_ARENA_MAX"),
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy"),
 )
 """What the engine gets of this environment; no setting and no secret of the console is among it."""
