@@ -15,6 +15,10 @@ class Keys:
         """Shared settings, signed."""
         return f"{self.prefix}/config"
 
+    def probe(self) -> str:
+        """Written and deleted to see whether that works."""
+        return f"{self.prefix}/probe"
+
     def epoch(self) -> str:
         """Identity of this filling of etcd."""
         return f"{self.prefix}/epoch"

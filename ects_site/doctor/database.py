@@ -1,0 +1,63 @@
+"""The database: reachable, of a fitting version and setting, and with all migrations."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from django.utils import timezone
+
+from ects_site.doctor.finding import Finding, fail, ok, warn
+
+MUCH_SKEW = 2.0
+"""Seconds between the database server's clock and ours."""
+
+
+def check() -> Iterator[Finding]:
+    """Findings on the database."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT sqlite_version()" if connection.vendor == "sqlite" else "SELECT VERSION()")
+        version = cursor.fetchone()[0]
+    yield ok("database", f"{connection.display_name} {version} answers")
+    executor = MigrationExecutor(connection)
+    if missing := executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        yield fail("database", f"{len(missing)} migrations are not applied", "Run manage.py migrate.")
+    if connection.vendor == "mysql":
+        yield from _mysql()
+    else:
+        yield from _sqlite()
+
+
+def _sqlite() -> Iterator[Finding]:
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA quick_check(1)")
+        said = cursor.fetchone()[0]
+        cursor.execute("PRAGMA journal_mode")
+        mode = cursor.fetchone()[0]
+    if said != "ok":
+        yield fail("database", f"the file is damaged: {said}", "Stop everything and restore a backup.")
+    if mode != "wal":
+        advice = "Move the data directory to a local disk: network file systems have no write-ahead log."
+        yield warn("database", f"the journal mode is {mode}, not wal", advice)
+
+
+def _mysql() -> Iterator[Finding]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT @@sql_mode, @@character_set_database, @@max_allowed_packet, UTC_TIMESTAMP(6)")
+        mode, charset, packet, there = cursor.fetchone()
+    if "STRICT" not in mode:
+        words = f"sql_mode is {mode or 'empty'}: values would be cut silently"
+        yield fail("database", words, "Add STRICT_TRANS_TABLES.")
+    if charset != "utf8mb4":
+        advice = "ALTER DATABASE … CHARACTER SET utf8mb4, and convert its tables."
+        yield fail("database", f"the character set is {charset}", advice)
+    if packet < 32 << 20:
+        advice = "Set max_allowed_packet=64M in the server's configuration."
+        yield warn("database", f"max_allowed_packet is {packet >> 20} MB: batches of output may not fit", advice)
+    skew = abs((_aware(there) - timezone.now()).total_seconds())
+    if skew > MUCH_SKEW:
+        yield warn("database", f"the server's clock differs from this host's by {skew:.1f} s", "Run NTP on both.")
+
+
+def _aware(instant: datetime) -> datetime:
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)

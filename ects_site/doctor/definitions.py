@@ -1,0 +1,51 @@
+"""What the console holds: keys and secrets that open, and changes that reach the workers."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from django.db.models import F, Q
+from django.utils import timezone
+
+from coordination.crypto import CannotOpen
+from ects_site.doctor.finding import Finding, fail, ok, warn
+from pipelines.models import Control, Publication
+from tasks.models import Secret
+from workers import keyring
+
+LAG = timedelta(seconds=60)
+"""After which a change should have arrived everywhere."""
+
+KEY_LOST = "Put the right secrets/encryption_key (or ECTS_ENCRYPTION_KEY) back; it belongs to each backup."
+
+
+def check_secrets() -> Iterator[Finding]:
+    """Findings on keys and secrets."""
+    try:
+        yield ok("signing key", f"{keyring.signer().key_id} opens")
+    except CannotOpen:
+        yield fail("signing key", "cannot be opened with this encryption key", KEY_LOST)
+    for secret in Secret.objects.order_by("name"):
+        try:
+            secret.value()
+        except CannotOpen:
+            yield fail("secrets", f"{secret.name} cannot be opened with this encryption key", KEY_LOST)
+
+
+def check_publication() -> Iterator[Finding]:
+    """Findings on the outbox."""
+    if Control.objects.filter(paused=True).exists():
+        yield warn("publication", "everything is paused: nothing fires", "Switch the global pause off when it is time.")
+    since = timezone.now() - LAG
+    waiting = Publication.objects.filter(pending=True, wanted_at__lt=since)
+    if (count := waiting[:1000].count()) > 0:
+        error = waiting.exclude(error="").values_list("error", flat=True).first() or "no master has tried yet"
+        advice = "Is a master running (manage.py runmaster), and etcd reachable?"
+        yield fail("publication", f"{count} changes wait for more than {LAG.seconds} s: {error}", advice)
+    unapplied = Publication.objects.filter(
+        ~Q(applied=F("wanted")), pending=False, published=F("wanted"), wanted_at__lt=since
+    )
+    if (count := unapplied[:1000].count()) > 0:
+        advice = "See the nodes' pages for refused documents, and whether the nodes are online."
+        yield warn("publication", f"{count} published changes are not confirmed by their nodes", advice)
+    if not waiting.exists() and not unapplied.exists():
+        yield ok("publication", "every change has arrived")

@@ -1,0 +1,128 @@
+"""The doctor names what is wrong with a real database and a real etcd, and what to do."""
+
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.utils import timezone
+
+from coordination import documents
+from coordination.documents import Presence
+from coordination.etcd import SyncEtcd
+from coordination.gateway import EtcdSettings, Put, SyncGateway
+from ects_site.doctor import Finding, examine
+from pipelines.models import Control, Publication
+from tasks.models import Secret
+from tests.etcd_server import EtcdServer
+from tests.site.processes import manage
+from workers import store
+from workers.models import Node, Refusal
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def gateway(etcd: EtcdServer, settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[SyncGateway]:
+    settings.ECTS_ETCD = EtcdSettings(endpoints=(etcd.endpoint,))
+    settings.ECTS_ETCD_PREFIX = f"/{uuid.uuid4()}"
+    with closing(SyncEtcd(settings.ECTS_ETCD)) as gateway:
+        monkeypatch.setattr(store, "sync_gateway", lambda: gateway)
+        yield gateway
+
+
+def found(subject: str) -> list[Finding]:
+    return [finding for finding in examine() if finding.subject == subject]
+
+
+def wrong(subject: str) -> str:
+    """What is wrong with it and what to do, in one text; every such finding has an advice."""
+    findings = [finding for finding in found(subject) if finding.verdict != "ok"]
+    assert all(finding.advice for finding in findings)
+    return "\n".join(f"{finding.verdict}: {finding.words} -> {finding.advice}" for finding in findings)
+
+
+def lead(gateway: SyncGateway) -> None:
+    keys, now = store.keys(), timezone.now()
+    master = Presence(node=str(uuid.uuid4()), name="m1", host="h", mode="master", version="1", pid=1, started_at=now)
+    gateway.transact([], [Put(keys.node(master.node), documents.encode(master)), Put(keys.election(), b"m1")])
+    gateway.transact([], [Put(keys.epoch(), b"{}")])
+
+
+def test_a_well_installation(gateway: SyncGateway, settings) -> None:
+    lead(gateway)
+    Node.objects.create(name="one", online=True, last_seen=timezone.now(), clock_skew=0.1)
+    assert wrong("etcd") == wrong("masters") == wrong("worker one") == wrong("publication") == wrong("database") == ""
+    assert [finding.verdict for finding in found("signing key")] == ["ok"]
+    assert gateway.get(store.keys().probe()) is None
+
+
+def test_without_a_master(gateway: SyncGateway) -> None:
+    Node.objects.create(name="m1", mode="master", online=True)  # as the last leader left it
+    assert "none is running" in wrong("masters")
+    assert "runmaster" in wrong("etcd")
+
+
+def test_one_of_several_endpoints_is_away(gateway: SyncGateway, settings, etcd: EtcdServer) -> None:
+    settings.ECTS_ETCD = EtcdSettings(endpoints=("127.0.0.1:1", etcd.endpoint))
+    verdicts = {finding.words.split()[0]: finding.verdict for finding in found("etcd")}
+    assert (verdicts["127.0.0.1:1"], verdicts[etcd.endpoint]) == ("fail", "ok")
+
+
+def test_workers_that_need_somebody(gateway: SyncGateway) -> None:
+    now = timezone.now()
+    Node.objects.create(name="off", last_seen=now - timedelta(hours=1), host="host-7")
+    skewed = Node.objects.create(
+        name="skewed", online=True, last_seen=now, clock_skew=-3.5, backlog=20_000, etcd_connected=False,
+        incidents=["the disk is full"],
+    )  # fmt: skip
+    Refusal.objects.create(node=skewed, key="/k", reason="bad signature", at=now)
+    assert "is offline since" in wrong("worker off")
+    assert "host-7" in wrong("worker off")
+    for words in ("3.5 s behind", "NTP", "20000 records", "not connected to etcd", "the disk is full", "refused 1"):
+        assert words in wrong("worker skewed")
+
+
+def test_changes_that_do_not_arrive(gateway: SyncGateway) -> None:
+    before, node = timezone.now() - timedelta(seconds=90), uuid.uuid4()
+    Publication.objects.create(pipeline=uuid.uuid4(), node=node, wanted=2, wanted_at=before, error="etcd is full")
+    Publication.objects.create(
+        pipeline=uuid.uuid4(), node=node, wanted=2, published=2, applied=1, pending=False, wanted_at=before
+    )
+    Control.objects.update_or_create(pk=1, defaults={"paused": True})
+    said = wrong("publication")
+    for words in ("1 changes wait", "etcd is full", "1 published changes are not confirmed", "paused"):
+        assert words in said
+
+
+def test_another_encryption_key(gateway: SyncGateway, settings) -> None:
+    secret = Secret(name="TOKEN")
+    secret.set_value("x")
+    secret.save()
+    assert wrong("secrets") == ""
+    assert wrong("signing key") == ""
+    settings.ECTS_ENCRYPTION_KEY = os.urandom(32)
+    assert "TOKEN cannot be opened" in wrong("secrets")
+    assert "encryption_key" in wrong("signing key")
+
+
+def test_secrets_that_others_can_read(gateway: SyncGateway, settings, tmp_path: Path) -> None:
+    settings.DATA_DIR = tmp_path
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "secret_key").write_text("x")
+    (tmp_path / "secrets" / "secret_key").chmod(0o640)
+    assert f"chmod 600 {tmp_path}/secrets/secret_key" in wrong("host")
+    (tmp_path / "secrets" / "secret_key").chmod(0o600)
+    assert "chmod" not in wrong("host")
+
+
+def test_the_command_fails_when_something_does(tmp_path: Path) -> None:
+    ended = manage(tmp_path, "doctor", "--json", ECTS_ETCD_ENDPOINTS="127.0.0.1:1", ECTS_PORT="1")
+    assert ended.returncode == 1, ended.stderr
+    said = [json.loads(line) for line in ended.stdout.splitlines()]
+    assert {"subject", "verdict", "words", "advice"} == set(said[0])
+    assert any(line["subject"] == "database" and "migrate" in line["advice"] for line in said)
