@@ -75,13 +75,15 @@ class Timing(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Claim(Struct, frozen=True, kw_only=True):
-    """One run that is going. ``nonce`` names the claim, over repeats of its transaction and changes of session."""
+    """One run that is going. ``nonce`` names the claim, over repeats of its transaction and changes of session;
+    ``epoch`` is that in which it was made."""
 
     instant: datetime
     attempt: int
     node: str
     session: str
     nonce: str
+    epoch: int = 0
 
 
 class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -228,12 +230,18 @@ def finish(record: FireRecord, nonce: str, state: RunState, reason: str = "") ->
     return replace(record, runs=_without(record, run), recent=_kept((*record.recent, ending)))
 
 
+def next_attempt(record: FireRecord, run: Claim) -> int:
+    """The attempt that follows when this one is lost. A claim of an earlier epoch may have been taken over in what
+    etcd has lost: the numbers go on at the next ten, so that no two executions have one name."""
+    return run.attempt + 1 if run.epoch == record.epoch else (run.attempt // 10 + 1) * 10 + 1
+
+
 def take_over(record: FireRecord, nonce: str, successor: Claim | None, reason: str) -> FireRecord:
     """A run is lost: closed, or run again by ``successor`` as the next attempt."""
     run = _going(record, nonce)
     runs = _without(record, run)
     if successor is not None:
-        if (successor.instant, successor.attempt) != (run.instant, run.attempt + 1):
+        if (successor.instant, successor.attempt) != (run.instant, next_attempt(record, run)):
             raise Illegal(f"attempt {successor.attempt} of {successor.instant} does not follow {run.attempt}")
         runs = (*runs, successor)
     lost = Decision(instant=run.instant, attempt=run.attempt, state="lost", reason=reason, node=run.node)

@@ -14,7 +14,7 @@ TEN = [wall(second) for second in range(1, 11)]
 
 
 def entry(second: float, nonce: str = "x", attempt: int = 1) -> Claim:
-    return Claim(instant=wall(second), attempt=attempt, node="n", session="s", nonce=nonce)
+    return Claim(instant=wall(second), attempt=attempt, node="n", session="s", nonce=nonce, epoch=RECORD.epoch)
 
 
 def test_the_record_survives_its_encoding() -> None:
@@ -50,6 +50,15 @@ def test_a_successor_is_the_next_attempt() -> None:
     assert [(run.nonce, run.attempt) for run in taken.runs] == [("y", 2)]
     with pytest.raises(Illegal):
         fires.finish(taken, "x", "succeeded")
+
+
+@pytest.mark.parametrize(("attempt", "following"), [(1, 11), (2, 11), (11, 21), (19, 21)])
+def test_over_an_epoch_the_attempts_go_on_at_the_next_ten(attempt: int, following: int) -> None:
+    """What etcd has lost may hold a second attempt: no two executions have one name."""
+    record = fires.inherit(fires.claim(fires.advance(RECORD, wall(10), TEN), entry(3, attempt=attempt)), 2)
+    with pytest.raises(Illegal):
+        fires.take_over(record, "x", entry(3, "y", attempt=attempt + 1), "")
+    assert fires.take_over(record, "x", entry(3, "y", attempt=following), "").runs
 
 
 def test_what_a_repaired_mark_passes_again_is_not_opened_again() -> None:

@@ -211,6 +211,20 @@ class TestRule4:
         lost = [entry for entry in cluster.record.recent if entry.state == "lost"]
         assert [(entry.instant, entry.attempt, entry.node) for entry in lost] == [(wall(110), 1, first.name)]
 
+    def test_a_try_on_an_outdated_record_is_repeated_at_once(self, orphan: Cluster) -> None:
+        """Where others fire more often than tries are made, each try would find that the record has moved on."""
+        first, second = orphan.workers[:2]
+        second.settle()
+        orphan.store.revoke(first.lease)
+        orphan.workers.remove(first)
+        second.standing.members = {name: Member() for name in NAMES if name != first.name}
+        orphan.time = 116.0
+        second.poll()
+        assert second.sent, "it tries"
+        orphan.set(generation=1)
+        second.settle()
+        assert [start.attempt for start in second.starts if start.scheduled_at == wall(110)] == [2]
+
     def test_a_fire_is_not_skipped_for_an_orphan(self) -> None:
         cluster = Cluster(document(on_node_loss="abandon"))
         first, second = cluster.workers[:2]
@@ -297,6 +311,35 @@ class TestRule5:
         actions = worker.settle()
         assert [action.session for action in actions if isinstance(action, Reattached)] == [worker.session]
         assert cluster.record.runs[0].session == worker.session
+
+    def test_its_right_is_then_that_of_the_new_session(self, cluster: Cluster, worker: Worker) -> None:
+        worker.at(110.0)
+        for time in (130.0, 140.0):
+            cluster.time = time
+            cluster.store.revoke(worker.lease)
+            worker.standing.session_lost(worker.session)
+            worker.renew_session()
+            worker.settle()
+            assert cluster.record.runs[0].session == worker.session
+
+    def test_a_run_whose_right_is_over_is_not(self, cluster: Cluster, worker: Worker) -> None:
+        """The machine stood still: it was taken over, and etcd was emptied, before its guard could kill it."""
+        worker.at(110.0)
+        cluster.time = 110.0 + SESSION_TTL
+        worker.standing.session_lost(worker.session)
+        cluster.wipe(cluster.time)
+        actions = worker.settle()
+        assert cluster.record.inherited
+        assert not [action for action in actions if isinstance(action, Reattached)]
+        assert cluster.record.runs[0].session != worker.session
+
+    def test_nor_does_a_claim_of_before_the_wipe_begin_then(self, cluster: Cluster, worker: Worker) -> None:
+        self.test_a_claim_answered_after_the_deadline_does_not_start(cluster, worker)
+        worker.standing.session_lost(worker.session)
+        cluster.wipe(cluster.time)
+        worker.settle()
+        worker.at(cluster.time + 40.0)
+        assert [start.attempt for start in worker.starts if start.scheduled_at == wall(110)] in ([], [11])
 
     def test_a_run_that_was_taken_over_is_killed(self, cluster: Cluster, worker: Worker) -> None:
         worker.at(110.0)

@@ -61,6 +61,18 @@ class TestRule6:
         assert instants((cluster.record.mark,)) == [120.0]
         assert cluster.record.runs[0].session == worker.session
 
+    def test_of_two_equal_memories_the_one_that_was_carried_over_counts(self, cluster: Cluster, worker: Worker) -> None:
+        """It knows where the runs have gone since."""
+        second = cluster.workers[1]
+        worker.at(110.0)
+        second.at(112.0)
+        cluster.wipe(113.0)
+        worker.settle()
+        cluster.begin_epoch(115.0)
+        second.settle()
+        assert cluster.record.epoch == 115_001
+        assert [(run.node, run.session) for run in cluster.record.runs] == [(worker.name, worker.session)]
+
     def test_a_record_that_went_back_stops_everything_and_is_reported(self, cluster: Cluster, worker: Worker) -> None:
         old = cluster.record
         worker.at(110.0)

@@ -51,9 +51,10 @@ class Console:
     # -- edits --------------------------------------------------------------------------------------------------
 
     def publish(self, document: PipelineDocument, ahead: float = 0.0) -> None:
-        """Save: the documents go out with the next tick of the master. No edit takes effect before an earlier one."""
+        """Save: the documents go out with the next tick of the master. No edit takes effect before an earlier one, also
+        not one that was disabled before it took effect."""
         generation = self._generation()
-        before = self.versions[-1].at if self.versions else wall(0)
+        before = max((version.at for version in self.versions), default=wall(0))
         changed = replace(document, generation=generation, not_before=max(wall(self.world.now + ahead), before))
         shared = changed.placement != "every"
         self.versions.append(Version(generation, changed.not_before, changed.schedule if shared else "", changed))

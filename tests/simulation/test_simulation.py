@@ -13,6 +13,9 @@ BATCH = 50
 BOUND = 300
 """A mutation must show within so many seeds."""
 
+SHOWN = (26611, 27772, 33857, 37033, 42921, 45494)
+"""Seeds of a long run that once failed."""
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -20,6 +23,11 @@ ROOT = Path(__file__).parents[2]
 def test_no_fire_is_missed_and_none_is_doubled(first: int) -> None:
     failed = {seed: result.violations for seed in range(first, first + BATCH) if (result := simulate(seed)).violations}
     assert not failed, f"replay with: scripts/simulate --trace SEED\n{failed}"
+
+
+@pytest.mark.parametrize("seed", SHOWN)
+def test_what_one_seed_has_shown(seed: int) -> None:
+    assert simulate(seed).violations == []
 
 
 def test_without_faults_every_instant_is_run_in_time() -> None:

@@ -12,8 +12,7 @@ calls ``poll(now)`` and carries out the actions, in their order:
 - ``Start``: journal the run, then execute it; not after ``deadline`` (boot seconds), which moves on with each
   keep-alive of the session it names. The guard kills at the deadline of a run's session. Then ``ended``.
 - ``Reattached``: the run's deadline is now that of this session.
-- ``Kill``: this run is no longer ours; end it, then ``ended``.
-  A run that was killed because its deadline came is told by ``outlived`` instead.
+- ``Kill``: this run is no longer ours; end it, then ``ended``. One that was killed at its deadline: ``outlived``.
 - ``Incident``: say this sentence to the console.
 - ``Wake``: poll again then, at the latest; always the last action.
 
@@ -39,15 +38,7 @@ from coordination.identity import SHARED, fire_run_id
 from coordination.keys import Keys
 from coordination.records import RunState
 from coordination.upkeep import ledger_row
-from workers.engine.claims_actions import (
-    Action,
-    Incident,
-    Reattached,
-    Remember,
-    Send,
-    Wake,
-    begin,
-)
+from workers.engine.claims_actions import Action, Incident, Reattached, Remember, Send, Wake, begin
 from workers.engine.claims_change import adopt_step, first_record, inherited, needs_adoption, repair_step
 from workers.engine.claims_fire import fire_step
 from workers.engine.claims_runs import Probes, finish_step, reattach_step, takeover_step
@@ -200,6 +191,7 @@ class SharedPlan:
         right, epoch = self._standing.right, self._standing.epoch
         if right is None or not self._standing.has_right(now):
             return
+        self._forget_outlived(right.session, epoch.id, now)
         step = self._step(now, waits)
         if step is None:
             return
@@ -270,6 +262,8 @@ class SharedPlan:
             self._resting_until = float("-inf") if can_go_on else self._resting_until
         elif self._seen is not None and self._seen.mod_revision == flight.before:
             self._refused_unchanged(flight, items, now)
+        elif flight.step is not None and flight.step.orphaned_by:
+            self._probes.suspect(flight.step.orphaned_by)  # The record had moved on: nothing is known of the session.
 
     def _refused_unchanged(self, flight: Flight, items: dict[str, KeyValue], now: Now) -> None:
         """Refused for the sake of a session: an orphan's that lives (its next probe is set), the one that a fire was to
@@ -315,6 +309,7 @@ class SharedPlan:
             job.state = "granted"
         if right is None or right.session != entry.session or not self._standing.has_right(now):
             return
+        job.session = entry.session
         if job.state == "granted":
             job.state = "running"
             self._actions.append(begin(job, self._run_id(entry), right.deadline))
@@ -338,6 +333,12 @@ class SharedPlan:
     def _run_id(self, entry: Claim) -> str:
         return fire_run_id(self._pipeline, entry.instant, SHARED, entry.attempt)
 
+    def _forget_outlived(self, session: str, epoch: int, now: Now) -> None:
+        """A claim that has not begun and may not any more is an orphan."""
+        for nonce, job in list(self._jobs.items()):
+            if job.state == "granted" and job.session != session and not job.may_move(epoch, self._standing, now):
+                del self._jobs[nonce]
+
     def _forget_refused(self) -> None:
         """The transaction is answered: a claim that is not in the record by now never will be."""
         record = self._seen.record if self._seen else None
@@ -346,7 +347,7 @@ class SharedPlan:
                 del self._jobs[nonce]
 
     def _forget_ended(self) -> None:
-        """An ending is told when the record of this epoch has no run for it; an inherited one may get it back."""
+        """An ending is told when the epoch's record has no run for it; an inherited one may get it back."""
         record, epoch = self._seen.record if self._seen else None, self._standing.epoch
         if record is None or epoch is None or record.epoch != epoch.id or record.inherited:
             return

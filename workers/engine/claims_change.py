@@ -20,12 +20,13 @@ def inherited(known: FireRecord | None, seen: FireRecord | None, epoch: Epoch) -
     """The record that a new epoch inherits from this node's memory, or from what an older epoch has left in etcd; None
     when the one of this epoch is as good or has moved on.
 
-    Knowledge is spread over the nodes: the one that remembers the latest version wins, until the first transition.
+    Knowledge is spread over the nodes: the one that remembers the latest version wins, until the first transition. Of
+    two that remember the same, the one that was carried over later knows where its runs have gone since.
     """
     old = [record for record in (known, seen) if record is not None and record.epoch < epoch.id]
     if not old:
         return None
-    best = max(old, key=lambda record: record.lineage)
+    best = max(old, key=lambda record: (record.lineage, record.epoch, record.version))
     begun = seen if seen is not None and seen.epoch == epoch.id else None
     if begun is not None and (begun.inherited is None or best.lineage <= begun.inherited):
         return None

@@ -123,8 +123,15 @@ def _why(scene: Scene, since: datetime) -> str:
 
 def _job(scene: Scene, instant: datetime, verdict: Verdict) -> Job:
     trigger: Trigger = "catch_up" if verdict == "catch_up" else "schedule"
-    entry = Claim(instant=instant, attempt=1, node=scene.me, session=scene.right.session, nonce=scene.new_nonce())
-    return Job(entry, scene.document, trigger)
+    entry = Claim(
+        instant=instant,
+        attempt=1,
+        node=scene.me,
+        session=scene.right.session,
+        nonce=scene.new_nonce(),
+        epoch=scene.epoch.id,
+    )
+    return Job(entry, scene.document, trigger, entry.session)
 
 
 def _alive(scene: Scene, blamed: Claim | None) -> tuple[tuple[Compare, ...], tuple[str, ...]]:

@@ -68,7 +68,9 @@ def reattach_step(scene: Scene) -> Step | None:
     moving = [
         job.claim.nonce
         for job in scene.jobs.values()
-        if job.state in ("granted", "running") and job.claim.session != scene.right.session
+        if job.state in ("granted", "running")
+        and job.claim.session != scene.right.session
+        and job.may_move(scene.epoch.id, scene.standing, scene.now)
     ]
     record = scene.record
     for nonce in moving:
@@ -99,10 +101,11 @@ def _taken_over(scene: Scene, run: Claim, orphaned_by: str) -> Step:
         return Step(record, also, orphaned_by=orphaned_by)
     entry = Claim(
         instant=run.instant,
-        attempt=run.attempt + 1,
+        attempt=fires.next_attempt(scene.record, run),
         node=scene.me,
         session=scene.right.session,
         nonce=scene.new_nonce(),
+        epoch=scene.epoch.id,
     )
     record = fires.take_over(scene.record, run.nonce, entry, LOST)
-    return Step(record, also, job=Job(entry, scene.document, "rerun"), orphaned_by=orphaned_by)
+    return Step(record, also, job=Job(entry, scene.document, "rerun", entry.session), orphaned_by=orphaned_by)

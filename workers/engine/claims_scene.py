@@ -44,14 +44,22 @@ class Phase:
 @dataclass(slots=True)
 class Job:
     """A claim of this process. ``granted``: claimed, not started yet; ``lost``: taken over by another node, killed.
+    ``session`` is the one whose right it runs under; a record that was inherited may name an earlier one.
     ``fence`` is the claim's revision, or, when that is not known, one above the record's before it: a fence, too."""
 
     claim: Claim
     document: PipelineDocument
     trigger: Trigger
+    session: str
     fence: int = 0
     state: Literal["claiming", "granted", "running", "lost", "ended"] = "claiming"
     ending: tuple[RunState, str] = ("failed", "")
+
+    def may_move(self, epoch: int, standing: Standing, now: Now) -> bool:
+        """Whether it may go on under another session: its right to run is not over, or, while it has not begun, the
+        record of the epoch it was claimed in shows that nobody has taken it over. A machine that stood still may wake
+        before its guard has killed what it runs, and find an etcd that knows nothing of a takeover."""
+        return standing.outlives(self.session, now) or (self.state == "granted" and self.claim.epoch == epoch)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,9 @@ BLANK = timedelta(seconds=1)
 HINDRANCES = 32
 """Past hindrances remembered, to tell the ledger why."""
 
+FORMER = 8
+"""Lost sessions remembered. Those before have long been over."""
+
 
 @dataclass(frozen=True, slots=True)
 class Now:
@@ -73,6 +76,7 @@ class Standing:
     _offset: float = 0.0
     _first: float | None = None
     _hindrances: deque[_Hindrance] = field(default_factory=lambda: deque(maxlen=HINDRANCES))
+    _former: deque[Right] = field(default_factory=lambda: deque(maxlen=FORMER))
 
     # -- what happens -------------------------------------------------------------------------------------------
 
@@ -85,6 +89,7 @@ class Standing:
         if self.right is None or self.right.session != session:
             # The session before may have ended with all of etcd's data: look which epoch it is.
             self.epoch = None
+            self._leave_session()
             self.right = Right(session, deadline)
         elif self.right.deadline < deadline:
             self.right = Right(session, deadline)
@@ -92,7 +97,12 @@ class Standing:
     def session_lost(self, session: str) -> None:
         """The server said so, or the deadline has passed."""
         if self.right is not None and self.right.session == session:
-            self.right = None
+            self._leave_session()
+
+    def _leave_session(self) -> None:
+        if self.right is not None:
+            self._former.append(self.right)
+        self.right = None
 
     def epoch_seen(self, value: bytes | None) -> None:
         """What the epoch's key holds, None when it is absent."""
@@ -126,6 +136,11 @@ class Standing:
     def has_right(self, now: Now, margin: float = 0.0) -> bool:
         """The session is held and its right to run lasts for more than ``margin`` seconds."""
         return self.right is not None and now.boot < self.right.deadline - margin
+
+    def outlives(self, session: str, now: Now) -> bool:
+        """The right to run under this session, present or former, is not over."""
+        rights = self._former if self.right is None else (*self._former, self.right)
+        return any(right.session == session and now.boot < right.deadline for right in rights)
 
     def settling(self, now: Now) -> bool:
         """The epoch is too young for claims."""
