@@ -39,7 +39,7 @@ class Guard:
         self._uses: dict[str, int] = {}
         self._process: subprocess.Popen[bytes] | None = None
         self._orders = -1
-        self._released: list[str] = []
+        self._lines: list[str] = []
         self._pidfd = -1
         self._ended = asyncio.Event()
         self._began = 0.0
@@ -66,8 +66,8 @@ class Guard:
         self._ended.clear()
         self._pidfd = os.pidfd_open(self._process.pid)
         asyncio.get_running_loop().add_reader(self._pidfd, self._on_end)
-        for batch in _batches(f"+ {run} {deadline}\n" for run, deadline in self._runs.items()):
-            self._order(batch)
+        self._lines = [f"+ {run} {deadline}\n" for run, deadline in self._runs.items()]
+        self.flush()
 
     async def watch(self) -> None:
         """Starts the guard again whenever it has ended, until ``close``."""
@@ -87,34 +87,33 @@ class Guard:
     def register(self, run: str, deadline: float = 0) -> None:
         """This run dies with the worker, and at ``deadline`` (seconds of CLOCK_BOOTTIME, 0 for none).
 
-        Call it before the run's first process exists. Counts: as many ``release`` end it.
+        Call it, and ``flush``, before the run's first process exists. Counts: as many ``release`` end it.
         """
         self._uses[run] = self._uses.get(run, 0) + 1
         if self._uses[run] == 1 or deadline:
             self._runs[run] = deadline
-            self._order(f"+ {run} {deadline}\n")
+            self._tell(f"+ {run} {deadline}\n")
 
     def extend(self, run: str, deadline: float) -> None:
         """A registered run has a new deadline, earlier or later."""
         if run in self._uses:
             self._runs[run] = deadline
-            self._order(f"+ {run} {deadline}\n")
+            self._tell(f"+ {run} {deadline}\n")
+            self.flush()
 
     def release(self, run: str) -> None:
         """What ``register`` began. What such a run has left running on purpose may live on."""
         self._uses[run] -= 1
         if self._uses[run] == 0:
             del self._uses[run], self._runs[run]
-            self._released.append(f"- {run}\n")
-            if len(self._released) == 1:
-                asyncio.get_running_loop().call_soon(self._order)
+            self._tell(f"- {run}\n")
 
     async def close(self) -> None:
         """Lets the guard go and waits for its end."""
         self._closing = True
         if self._process is None:
             return
-        self._order()
+        self.flush()
         os.close(self._orders)
         self._orders = -1
         try:
@@ -126,9 +125,9 @@ class Guard:
             await self._ended.wait()
         self._free()
 
-    def _order(self, text: str = "") -> None:
-        """Writes an order, after the releases that have gathered in this turn of the loop."""
-        lines, self._released = [*self._released, text], []
+    def flush(self) -> None:
+        """The guard has been told all that it was to be told so far."""
+        lines, self._lines = self._lines, []
         if self._orders < 0:
             return
         try:
@@ -142,6 +141,12 @@ class Guard:
         except BrokenPipeError:
             # It has just died; the next one is told everything.
             return
+
+    def _tell(self, line: str) -> None:
+        """With the next flush, at the latest after this turn of the loop."""
+        self._lines.append(line)
+        if len(self._lines) == 1:
+            asyncio.get_running_loop().call_soon(self.flush)
 
     def _on_end(self) -> None:
         asyncio.get_running_loop().remove_reader(self._pidfd)

@@ -1,6 +1,7 @@
 """The worker: everything beside it is wired together here, watched over, and stopped in order."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -243,6 +244,8 @@ class Service:
         self._watch(self._keys.commands(self._identity.node), commands)
         self._seen_at = datetime.max.replace(tzinfo=UTC)
         self._supervisor.start("timer", self._fire)
+        # What is here now stays for long: looking through all of it for garbage takes a second at 100,000 pipelines.
+        gc.freeze()
         log.info("node %s (%s) is ready", self._identity.name, self._identity.node)
 
     async def _end(self) -> None:

@@ -24,7 +24,7 @@ from workers.engine.journal_store import BATCH_BYTES
 log = logging.getLogger(__name__)
 
 GATHER = 0.05
-"""Seconds to wait for more records before a batch is made."""
+"""Seconds to wait for more records before a batch is made, and after one that was not full."""
 
 REPORT_EVERY = 10.0
 """Seconds after which a report goes out although there is nothing to deliver."""
@@ -95,6 +95,7 @@ class Shipper:
         self._most = MOST
         self._pause = FIRST_PAUSE
         self._trouble = ""
+        self._has_more = False
         self._reported = -REPORT_EVERY
         self.skew: float | None = None
         """Seconds by which this node's clock is ahead of the server's; None until it was measured."""
@@ -109,6 +110,8 @@ class Shipper:
             try:
                 if not await self._deliver():
                     await self._rest()
+                elif not self._has_more:
+                    await self._clock.sleep(GATHER)
             except _Refused as refusal:
                 await self._back_off(refusal)
 
@@ -132,6 +135,7 @@ class Shipper:
         """
         states = await self._journal.next_batch("state", self._most)
         output = await self._journal.next_batch("output", self._most)
+        self._has_more = any(batch is not None and self._is_backlog(batch) for batch in (states, output))
         batches = [states, output] if output is not None and self._is_backlog(output) else [output, states]
         for batch in batches:
             if batch is not None:

@@ -38,6 +38,8 @@ class WallTimer:
         self._fd: int = _libc.timerfd_create(_CLOCK_REALTIME, _TFD_NONBLOCK | _TFD_CLOEXEC)
         if self._fd < 0:
             raise OSError(ctypes.get_errno(), "timerfd_create failed")
+        self._armed: datetime | None = None
+        self._is_armed = False
         self._wake = asyncio.Event()
         asyncio.get_running_loop().add_reader(self._fd, self._readable)
 
@@ -57,16 +59,20 @@ class WallTimer:
         os.close(self._fd)
 
     def _arm(self, instant: datetime | None) -> None:
+        if self._is_armed and instant == self._armed:
+            return
         seconds, nanoseconds = (_FAR, 0) if instant is None else _split(instant)
         spec = _Itimerspec(_Timespec(0, 0), _Timespec(seconds, nanoseconds))
         flags = _TFD_TIMER_ABSTIME | _TFD_TIMER_CANCEL_ON_SET
         if _libc.timerfd_settime(self._fd, flags, ctypes.byref(spec), None) < 0:
             raise OSError(ctypes.get_errno(), "timerfd_settime failed")
+        self._armed, self._is_armed = instant, True
 
     def _readable(self) -> None:
         # ECANCELED: the clock was set. Either way there is something to look at.
         with contextlib.suppress(OSError):
             os.read(self._fd, 8)
+        self._is_armed = False
         self._wake.set()
 
 

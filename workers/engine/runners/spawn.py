@@ -11,17 +11,21 @@ import queue
 import signal
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from workers.engine.output import PIECE, StepOutput
 from workers.engine.runners import posix
+from workers.engine.runners.watching import Watch
 
 THREADS = 2
 """Starts at the same time. Each waits for the kernel; on two cores a third one gains nothing."""
 
-AT_ONCE = 8
+AT_ONCE = 16
 """Starts that are prepared, so that no thread has to wait for the event loop. Each holds three descriptors."""
+
+TOGETHER = 4
+"""Starts that the event loop is told of together, while there are more to be done."""
 
 DRAIN = 0.25
 """Seconds in which children that outlive the main process may still write; then the pipe is closed."""
@@ -33,13 +37,13 @@ SCRIPT = "\0script\0"
 class Program:
     """A started program: the main process of a step, leader of its own session."""
 
-    def __init__(self, pid: int, pipe: int, output: StepOutput) -> None:
+    def __init__(self, pid: int, pipe: int, output: StepOutput, watch: Watch) -> None:
         self.pid = pid
-        self._loop = asyncio.get_running_loop()
+        self._watch = watch
         self._pidfd = os.pidfd_open(pid)
-        self._exited: asyncio.Future[None] = self._loop.create_future()
-        self._pipe = _Pipe(pipe, output)
-        self._loop.add_reader(self._pidfd, self._on_exit)
+        self._exited: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._pipe = _Pipe(pipe, output, watch)
+        watch.add(self._pidfd, self._on_exit)
 
     async def wait(self) -> int:
         """Returns the exit code (negative: the signal) once the main process has ended and its output is in.
@@ -52,13 +56,13 @@ class Program:
 
     async def close(self) -> None:
         """Takes the last of the output, frees the descriptors and reaps the main process, which must have ended."""
-        self._loop.remove_reader(self._pidfd)
+        self._watch.remove(self._pidfd)
         os.close(self._pidfd)
         await self._pipe.close()
         _reap(self.pid)
 
     def _on_exit(self) -> None:
-        self._loop.remove_reader(self._pidfd)
+        self._watch.remove(self._pidfd)
         if not self._exited.done():
             self._exited.set_result(None)
 
@@ -87,11 +91,16 @@ class _Starting:
 
 
 class Spawner:
-    """Starts programs in the order in which they are asked for, on ``THREADS`` threads. For one event loop."""
+    """Starts programs in the order in which they are asked for, on ``THREADS`` threads. For one event loop.
 
-    def __init__(self) -> None:
+    ``before`` is called before each start.
+    """
+
+    def __init__(self, before: Callable[[], None] = lambda: None) -> None:
+        self._before = before
         posix.keep_to_ourselves()
         self._null = os.open(os.devnull, os.O_RDONLY)
+        self._watch: Watch | None = None
         self._places = asyncio.Semaphore(AT_ONCE)
         self._todo: queue.SimpleQueue[_Starting | None] = queue.SimpleQueue()
         self._done: deque[_Starting] = deque()
@@ -126,7 +135,8 @@ class Spawner:
                     standard=(self._null, writer, writer),
                     kept=memory,
                 )
-                return _followed(await self._spawned(order), reader, output)
+                self._watch = self._watch or Watch()
+                return _followed(await self._spawned(order), reader, output, self._watch)
             except BaseException:
                 os.close(reader)
                 raise
@@ -141,11 +151,14 @@ class Spawner:
             self._todo.put(None)
         for thread in self._threads:
             thread.join()
+        if self._watch is not None:
+            self._watch.close()
         os.close(self._null)
 
     async def _spawned(self, order: posix.Order) -> int:
         """The pid. What has begun to start cannot be taken back: a cancellation waits for it."""
         starting = _Starting(order)
+        self._before()
         self._hand_over(starting)
         cancelled = False
         while not starting.ended.done():
@@ -172,7 +185,7 @@ class Spawner:
         while (starting := self._todo.get()) is not None:
             starting.work()
             self._done.append(starting)
-            if not self._told:
+            if not self._told and (len(self._done) >= TOGETHER or self._todo.empty()):
                 # Once for all that are done by the time the loop comes to it.
                 self._told = True
                 loop.call_soon_threadsafe(self._tell)
@@ -186,14 +199,14 @@ class Spawner:
 class _Pipe:
     """The reading end of a program's output. Reads no faster than the output is handed on."""
 
-    def __init__(self, descriptor: int, output: StepOutput) -> None:
+    def __init__(self, descriptor: int, output: StepOutput, watch: Watch) -> None:
         os.set_blocking(descriptor, False)
         self._descriptor = descriptor
         self._output = output
-        self._loop = asyncio.get_running_loop()
+        self._watch = watch
         self._ended = asyncio.Event()
         self._flushing: asyncio.Task[None] | None = None
-        self._loop.add_reader(descriptor, self._on_readable)
+        watch.add(descriptor, self._on_readable)
 
     async def drain(self) -> None:
         """Waits for the end of the pipe. A child that keeps it open gets only a moment."""
@@ -208,10 +221,10 @@ class _Pipe:
 
     async def close(self) -> None:
         """Takes what has been written and closes; a program that still writes gets SIGPIPE."""
-        self._loop.remove_reader(self._descriptor)
+        self._watch.remove(self._descriptor)
         if self._flushing is not None:
             await self._flushing
-            self._loop.remove_reader(self._descriptor)
+            self._watch.remove(self._descriptor)
         # One read takes a whole pipe. More could only come from a child that never stops writing.
         if data := self._read():
             self._output.write(data)
@@ -222,20 +235,20 @@ class _Pipe:
             return
         data = self._read()
         if data == b"":
-            self._loop.remove_reader(self._descriptor)
+            self._watch.remove(self._descriptor)
             self._ended.set()
         elif data:
             self._output.write(data)
             if self._output.full:
-                self._loop.remove_reader(self._descriptor)
-                self._flushing = self._loop.create_task(self._flush())
+                self._watch.remove(self._descriptor)
+                self._flushing = asyncio.create_task(self._flush())
 
     async def _flush(self) -> None:
         try:
             await self._output.flush()
         finally:
             self._flushing = None
-            self._loop.add_reader(self._descriptor, self._on_readable)
+            self._watch.add(self._descriptor, self._on_readable)
 
     def _read(self) -> bytes | None:
         """None when there is nothing now, empty at the end."""
@@ -245,9 +258,9 @@ class _Pipe:
             return None
 
 
-def _followed(pid: int, pipe: int, output: StepOutput) -> Program:
+def _followed(pid: int, pipe: int, output: StepOutput, watch: Watch) -> Program:
     try:
-        return Program(pid, pipe, output)
+        return Program(pid, pipe, output, watch)
     except OSError:
         # No descriptor left to follow it by: it must not run unwatched.
         os.kill(pid, signal.SIGKILL)
