@@ -28,7 +28,7 @@ def main() -> int:
     """Exit status 0 after an orderly stop, 2 when this state directory cannot be used."""
     arguments = _parse()
     _log_as(os.environ.get("ECTS_LOG_LEVEL", "INFO"), os.environ.get("ECTS_LOG_FORMAT", "line"))
-    # A run makes some hundred objects and frees them by itself; looking for garbage at each 700 is a tenth of its price.
+    # A run makes some hundred objects and frees them by itself: looking for garbage at each 700 is a tenth of its cost.
     gc.set_threshold(GARBAGE)
     options = Options(
         state_dir=arguments.state_dir,
