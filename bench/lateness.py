@@ -70,7 +70,7 @@ def turn(one: Worker, decisions: Path) -> Lateness:
     decisions.write_bytes(b"")
     runs = [(run.started_at - second).total_seconds() * 1e3 for run in one.ended(second, DUE) if run.started_at]
     decided = [(instant - second.timestamp()) * 1e3 for instant in read_starts(decisions)]
-    assert len(decided) == DUE, f"{len(decided)} decisions"
+    assert len(decided) >= DUE, f"{len(decided)} decisions"  # one of the 100,000 may be due, too
     return Lateness(decided, runs)
 
 

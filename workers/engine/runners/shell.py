@@ -95,10 +95,24 @@ class ShellRunner:
             **job.environment,
             "ECTS_OUTPUT": given.path,
         }
-        directory = _directory(job.directory, environment["HOME"])
-        interpreter = _interpreter(job.task.interpreter, environment, directory)
+        # Where the step says, else at home as under cron, if there is one.
+        home = environment["HOME"]
+        try:
+            return await self._start_in(job.directory or home, job, account, environment, output)
+        except _NoDirectory as refusal:
+            if job.directory or home == "/":
+                raise
+            try:
+                return await self._start_in("/", job, account, environment, output)
+            except _NoDirectory:
+                raise refusal from None
+
+    async def _start_in(
+        self, directory: str, job: Job, account: Account, environment: dict[str, str], output: StepOutput
+    ) -> Program:
         fence = job.context.spec.fence
         before = [*account.prefix, *(fence.check() if fence else ())]
+        interpreter = _interpreter(job.task.interpreter, environment, directory, is_checked=bool(before))
         # A form in a browser sends its line ends as CR LF; no shell takes those.
         script = job.task.content.replace("\r\n", "\n")
         if not before and interpreter == ["/bin/sh"] and _PLAIN.fullmatch(script):
@@ -115,7 +129,7 @@ class ShellRunner:
                 command, script=text, directory=directory, environment=environment, output=output
             )
         except (OSError, ValueError) as error:
-            raise Refusal(_why_not_started(error, directory, command[0])) from error
+            raise _not_started(error, directory, command[0], is_interpreter=not before) from error
 
     async def _ended(self, job: Job, program: Program) -> int:
         try:
@@ -129,14 +143,12 @@ class ShellRunner:
             raise
 
 
-def _directory(directory: str, home: str) -> str:
-    """Where the script starts: where the step says, else at home as under cron."""
-    if directory:
-        return directory
-    return home if os.path.isdir(home) else "/"
+class _NoDirectory(Refusal):
+    """The directory is not there."""
 
 
-def _interpreter(text: str, environment: Mapping[str, str], directory: str) -> list[str]:
+def _interpreter(text: str, environment: Mapping[str, str], directory: str, *, is_checked: bool) -> list[str]:
+    """The command before the script. Not ``is_checked``: the start itself will show whether it can be executed."""
     try:
         program, *arguments = _words(text)
     except ValueError as error:
@@ -144,11 +156,15 @@ def _interpreter(text: str, environment: Mapping[str, str], directory: str) -> l
     found: str | None = os.path.join(directory, program)
     if os.sep not in program:
         found = shutil.which(program, path=environment.get("PATH"))
-    if found is None or not os.access(found, os.X_OK):
-        raise Refusal(
-            f"There is no interpreter {program} that can be executed on this node: install it, or change the task's."
-        )
+    if found is None or (is_checked and not os.access(found, os.X_OK)):
+        raise _no_interpreter(program)
     return [found, *arguments]
+
+
+def _no_interpreter(program: str) -> Refusal:
+    return Refusal(
+        f"There is no interpreter {program} that can be executed on this node: install it, or change the task's."
+    )
 
 
 @lru_cache(maxsize=256)
@@ -156,14 +172,18 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(shlex.split(text)) or ("/bin/sh",)
 
 
-def _why_not_started(error: OSError | ValueError, directory: str, program: str) -> str:
+def _not_started(error: OSError | ValueError, directory: str, program: str, *, is_interpreter: bool) -> Refusal:
     if isinstance(error, ValueError):
-        return f"The step cannot be started: {error} in a variable or argument."
+        return Refusal(f"The step cannot be started: {error} in a variable or argument.")
     if error.filename == directory:
         if isinstance(error, FileNotFoundError):
-            return f"There is no directory {directory} on this node: create it, or change the step's directory."
-        return f"The directory {directory} cannot be entered: {error.strerror}."
-    return f"{program} could not be started: {error.strerror}."
+            return _NoDirectory(
+                f"There is no directory {directory} on this node: create it, or change the step's directory."
+            )
+        return Refusal(f"The directory {directory} cannot be entered: {error.strerror}.")
+    if is_interpreter and isinstance(error, FileNotFoundError | PermissionError):
+        return _no_interpreter(program)
+    return Refusal(f"{program} could not be started: {error.strerror}.")
 
 
 def _outcome(code: int, given: OutputsFile) -> Outcome:

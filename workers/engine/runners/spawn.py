@@ -206,6 +206,7 @@ class _Pipe:
         self._watch = watch
         self._ended = asyncio.Event()
         self._flushing: asyncio.Task[None] | None = None
+        self._closing = False
         watch.add(descriptor, self._on_readable)
 
     async def drain(self) -> None:
@@ -221,10 +222,10 @@ class _Pipe:
 
     async def close(self) -> None:
         """Takes what has been written and closes; a program that still writes gets SIGPIPE."""
+        self._closing = True
         self._watch.remove(self._descriptor)
         if self._flushing is not None:
             await self._flushing
-            self._watch.remove(self._descriptor)
         # One read takes a whole pipe. More could only come from a child that never stops writing.
         if data := self._read():
             self._output.write(data)
@@ -237,18 +238,21 @@ class _Pipe:
         if data == b"":
             self._watch.remove(self._descriptor)
             self._ended.set()
-        elif data:
+            return
+        if data:
             self._output.write(data)
-            if self._output.full:
-                self._watch.remove(self._descriptor)
-                self._flushing = asyncio.create_task(self._flush())
+        if self._output.full:
+            self._flushing = asyncio.create_task(self._flush())
+        else:
+            self._watch.again(self._descriptor)
 
     async def _flush(self) -> None:
         try:
             await self._output.flush()
         finally:
             self._flushing = None
-            self._watch.add(self._descriptor, self._on_readable)
+            if not self._closing:
+                self._watch.again(self._descriptor)
 
     def _read(self) -> bytes | None:
         """None when there is nothing now, empty at the end."""
