@@ -26,7 +26,7 @@ from coordination.gateway import Compare, Lease, Put
 from coordination.leases import LeaseKeeper
 from ects_site.environment import env
 from logs import history, orphans, retention
-from pipelines import publishing, tending
+from pipelines import closing, publishing, tending
 from workers import presence, store
 
 log = logging.getLogger(__name__)
@@ -41,6 +41,7 @@ RELAY_EVERY = 0.5
 TEND_EVERY = 3.0
 RESYNC_EVERY = 120.0
 CLOSE_EVERY = 5.0
+GONE_EVERY = 15.0
 PRUNE_EVERY = 3600.0
 SWEEP_EVERY = 86400.0
 EPOCH_EVERY = 2.0
@@ -111,6 +112,7 @@ class Master:
                 ("epoch", self._keep_epoch),
                 ("relay", partial(_every, RELAY_EVERY, publishing.relay_pending)),
                 ("shared records", partial(_every, TEND_EVERY, self._tend)),
+                ("nodes that are gone", partial(_every, GONE_EVERY, lambda: closing.close(timezone.now()))),
                 ("resync", self._resync),
                 ("presence of nodes", partial(presence.follow, self._gateway, self._keys)),
                 ("untaken runs", partial(_every, CLOSE_EVERY, lambda: history.close_untaken(timezone.now()))),

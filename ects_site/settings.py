@@ -53,6 +53,9 @@ ECTS_KEEP_RUNS = env.int("ECTS_KEEP_RUNS", default=0)
 ECTS_KEEP_OUTPUT_BYTES = env.int("ECTS_KEEP_OUTPUT_BYTES", default=0)
 """How many bytes of its newest output each pipeline keeps."""
 
+ECTS_NODE_GONE_SECONDS = env.float("ECTS_NODE_GONE_SECONDS", default=300)
+"""Seconds without a word of a node after which its runs count as lost and its fires as missed."""
+
 ECTS_METRICS_TOKEN = secret_from("ECTS_METRICS_TOKEN")
 """Opens ``/metrics`` to other hosts."""
 
