@@ -1,11 +1,14 @@
 """Pipelines and the global pause in the admin."""
 
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import Exists, F, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.safestring import SafeString
 from django.utils.timezone import now
@@ -16,7 +19,7 @@ from unfold.decorators import display
 
 from logs.admin import COLOURS
 from logs.models import Run
-from pipelines import additions, calendars_admin, displays, publishing, retention_admin
+from pipelines import additions, calendars_admin, displays, explain_page, publishing, retention_admin
 from pipelines.actions import PipelineActions
 from pipelines.forms import BindingForm, PipelineForm, StepForm
 from pipelines.formsets import StepFormSet
@@ -66,7 +69,7 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
     list_filter = ["enabled", "paused"]
     search_fields = ["name", "description", "schedule"]
     autocomplete_fields = ["on_success", "on_failure", "calendars"]
-    readonly_fields = ["fires", "paused", "publication", "created_at", "updated_at"]
+    readonly_fields = ["fires", "paused", "publication", "ledger", "created_at", "updated_at"]
     warn_unsaved_form = True
 
     class Media:
@@ -88,7 +91,10 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
             _("Limits of the schedule"),
             {"classes": ["tab"], "fields": ["starts_at", "ends_at", "jitter", ("dst_gap", "dst_repeat")]},
         ),
-        (_("Publication"), {"classes": ["tab"], "fields": ["publication", "paused", "created_at", "updated_at"]}),
+        (
+            _("Publication"),
+            {"classes": ["tab"], "fields": ["publication", "ledger", "paused", "created_at", "updated_at"]},
+        ),
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Pipeline]:
@@ -99,9 +105,13 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
         return annotated.prefetch_related("calendars__entries")
 
     def get_urls(self) -> list[Any]:
-        """The live preview of the form."""
-        view = self.admin_site.admin_view(self.preview)
-        return [path("preview/", view, name="pipelines_pipeline_preview"), *super().get_urls()]
+        """The live preview of the form, and why a pipeline did or did not run."""
+        preview, explain = self.admin_site.admin_view(self.preview), self.admin_site.admin_view(self.explain)
+        return [
+            path("preview/", preview, name="pipelines_pipeline_preview"),
+            path("<uuid:pk>/explain/", explain, name="pipelines_pipeline_explain"),
+            *super().get_urls(),
+        ]
 
     def preview(self, request: HttpRequest) -> HttpResponse:
         """What the schedule in the form means; reads only."""
@@ -110,6 +120,14 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
         chosen = [key for key in request.GET.getlist("calendars") if key.isdecimal() and len(key) < 19]
         calendars = Calendar.objects.filter(pk__in=chosen).prefetch_related("entries")
         return HttpResponse(displays.preview(Pipeline(**given), now(), calendars))
+
+    def explain(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        """Why it did or did not run at an instant; reads only."""
+        pipeline = get_object_or_404(Pipeline, pk=pk)
+        if not self.has_view_permission(request, pipeline):
+            raise PermissionDenied
+        context = {**self.admin_site.each_context(request), **explain_page.context(pipeline, request.GET, now())}
+        return TemplateResponse(request, "admin/pipelines/pipeline/explain.html", context)
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         """The schedule's field asks for its preview while one types."""
@@ -153,6 +171,10 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
     @display(description=_("Next fires"))
     def fires(self, pipeline: Pipeline) -> SafeString:
         return displays.preview(pipeline, now())
+
+    @display(description=_("Ledger"))
+    def ledger(self, pipeline: Pipeline) -> SafeString:
+        return displays.explain_link(pipeline) if pipeline.pk and not pipeline._state.adding else SafeString("–")
 
     @display(description=_("Nodes"))
     def publication(self, pipeline: Pipeline) -> SafeString:

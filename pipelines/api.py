@@ -21,11 +21,15 @@ from logs.models import Run
 from pipelines import commands, publishing
 from pipelines.calendars import blackouts
 from pipelines.calendars_api import CalendarViewSet
+from pipelines.explaining import explain
+from pipelines.explaining.question import NotUnderstood, instant_of, node_of
 from pipelines.models import Calendar, Control, Pipeline
 from pipelines.retention_api import RetentionViewSet
 from pipelines.schedules import words
 from pipelines.serializers import (
     ControlSerializer,
+    ExplainQuery,
+    ExplanationSerializer,
     PipelineSerializer,
     PreviewQuery,
     PreviewSerializer,
@@ -90,6 +94,18 @@ class PipelineViewSet(DefinitionViewSet):
     def resume(self, request: Request, pk: str | None = None) -> Response:
         """It fires again from the next instant on."""
         return self._set_paused(False)
+
+    @extend_schema(parameters=[ExplainQuery], responses=ExplanationSerializer)
+    @action(detail=True, methods=["get"], serializer_class=ExplanationSerializer, pagination_class=None)
+    def explain(self, request: Request, pk: str | None = None) -> Response:
+        """Why it did or did not run at an instant."""
+        pipeline = self.get_object()
+        try:
+            at = instant_of(request.query_params.get("at", ""), pipeline)
+            node = node_of(request.query_params.get("node", ""))
+        except NotUnderstood as error:
+            raise serializers.ValidationError({error.field: [str(error)]}) from None
+        return Response(ExplanationSerializer(explain(pipeline, at, node, timezone.now())).data)
 
     def _set_paused(self, paused: bool) -> Response:
         pipeline = self.get_object()

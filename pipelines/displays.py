@@ -40,6 +40,12 @@ def publications(pipeline: Pipeline) -> SafeString:
     return render_to_string("pipelines/publications.html", {"table": table})
 
 
+def explain_link(pipeline: Pipeline) -> SafeString:
+    """To the page that says why it did or did not run."""
+    url = reverse("admin:pipelines_pipeline_explain", args=[pipeline.pk])
+    return format_html('<a class="underline" href="{}">{}</a>', url, _("Why did it run, or not?"))
+
+
 def schedule_code(pipeline: Pipeline) -> SafeString:
     """The text of the schedule, and in words."""
     return format_html(

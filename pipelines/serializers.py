@@ -177,6 +177,32 @@ class PreviewSerializer(serializers.Serializer):
     words = serializers.CharField()
 
 
+class ExplainQuery(serializers.Serializer):
+    """What is asked of ``explain``. Without an offset ``at`` is taken in the pipeline's zone."""
+
+    at = serializers.CharField()
+    node = serializers.CharField(required=False, help_text="name or id; each bound node without it")
+
+
+class AnswerSerializer(serializers.Serializer):
+    """For one node; ``node`` is empty for a pipeline that one of its nodes runs."""
+
+    node = serializers.CharField()
+    verdict = serializers.CharField()
+    sentences = serializers.ListField(child=serializers.CharField())
+    runs = serializers.ListField(child=serializers.UUIDField())
+
+
+class ExplanationSerializer(serializers.Serializer):
+    """``before`` and ``after`` are the schedule's instants around ``at``."""
+
+    pipeline = serializers.CharField()
+    at = serializers.DateTimeField()
+    before = serializers.DateTimeField(allow_null=True)
+    after = serializers.DateTimeField(allow_null=True)
+    answers = AnswerSerializer(many=True)
+
+
 def iso(instant: datetime) -> str:
     """ISO 8601 in UTC, as the API writes instants."""
     return instant.isoformat().replace("+00:00", "Z")
