@@ -41,7 +41,10 @@ class TaskDocument(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class StepDocument(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A task in its place. ``timeout`` 0 means none; ``retries`` are tries after the first, ``interval`` apart."""
+    """A task in its place. ``timeout`` 0 means none; ``retries`` are tries after the first, ``interval`` apart.
+
+    Of a shell task, 0 or empty for none: ``memory`` in bytes, ``cpu_seconds`` of processor time, ``umask`` in octal.
+    """
 
     task: TaskDocument
     position: int
@@ -52,6 +55,13 @@ class StepDocument(Struct, frozen=True, kw_only=True, omit_defaults=True):
     directory: str = ""
     user: str = ""
     environment: dict[str, str] = {}
+    group: str = ""
+    umask: str = ""
+    nice: int = 0
+    memory: int = 0
+    cpu_seconds: int = 0
+    open_files: int = 0
+    processes: int = 0
 
 
 class MailSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 from simple_history.admin import SimpleHistoryAdmin
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import ModelAdmin, StackedInline, TabularInline
 from unfold.decorators import display
 
 from logs.admin import COLOURS
@@ -31,7 +31,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-class StepInline(TabularInline):
+class StepInline(StackedInline):
     """Steps, dragged into their order."""
 
     model = Step
@@ -42,6 +42,20 @@ class StepInline(TabularInline):
     hide_ordering_field = True
     hide_title = True
     autocomplete_fields = ["task"]
+    fieldsets = [
+        (None, {"fields": [("task", "dependence", "beside"), ("timeout", "retries", "interval"), "position"]}),
+        (
+            _("Surroundings and limits"),
+            {
+                "classes": ["collapse"],
+                "fields": [
+                    ("directory", "environment"),
+                    ("user", "group", "umask", "nice"),
+                    ("memory", "cpu_seconds", "open_files", "processes"),
+                ],
+            },
+        ),
+    ]
 
 
 class BindingInline(TabularInline):

@@ -5,16 +5,15 @@ from typing import Any
 from django import forms
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
-from unfold.widgets import (
-    UnfoldAdminDecimalFieldWidget,
-    UnfoldAdminIntegerFieldWidget,
-    UnfoldAdminTextInputWidget,
-)
 
 from pipelines.models import Binding, Pipeline, Step
 from pipelines.validation import pipeline_errors, step_errors
 from tasks.fields import MapField
 from tasks.forms import add_errors
+
+
+LIMITS = ("nice", "memory", "cpu_seconds", "open_files", "processes")
+"""Numbers of a step that may be left empty, for 0."""
 
 
 class PipelineForm(forms.ModelForm):
@@ -71,16 +70,28 @@ class StepForm(forms.ModelForm):
         model = Step
         fields = [
             "task", "beside", "dependence", "timeout", "retries", "interval", "environment", "directory", "user",
-            "position",
+            "group", "umask", "nice", "memory", "cpu_seconds", "open_files", "processes", "position",
         ]  # fmt: skip
-        widgets = {
-            "timeout": UnfoldAdminDecimalFieldWidget(attrs={"style": "width: 4.5rem"}),
-            "retries": UnfoldAdminIntegerFieldWidget(attrs={"style": "width: 4rem"}),
-            "interval": UnfoldAdminDecimalFieldWidget(attrs={"style": "width: 4.5rem"}),
-            "directory": UnfoldAdminTextInputWidget(attrs={"style": "width: 5.5rem"}),
-            "user": UnfoldAdminTextInputWidget(attrs={"style": "width: 4.5rem"}),
+        help_texts = {
+            "timeout": _("For each try; 0: none."),
+            "retries": _("Tries after the first."),
+            "interval": _("Between two tries."),
+            "directory": _("Absolute path; empty: the user's home."),
+            "user": _("Empty: the worker's own."),
+            "group": _("Empty: the user's own."),
+            "umask": _("Octal, such as 027."),
+            "nice": _("-20 to 19; 0: as the worker."),
+            "memory": _("For all its processes where control groups can be used, else for each; 0: no limit."),
+            "cpu_seconds": _("For each of its processes; 0: no limit."),
+            "open_files": _("For each of its processes; 0: no limit."),
+            "processes": _("At once; 0: no limit."),
         }
         error_messages = {"task": {"required": _("Choose a task for this step.")}}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in LIMITS:
+            self.fields[name].required = False
 
     place: int | None = None
     """Where the row was dragged to, counted from 0; None: it was not."""
@@ -97,6 +108,7 @@ class StepForm(forms.ModelForm):
     def clean(self) -> dict[str, Any]:
         """The rules of one step."""
         values = super().clean() or {}
+        values |= {name: 0 for name in LIMITS if name in values and values[name] is None}
         own = {name: value for name, value in values.items() if name not in ("beside", "pipeline", "id", "DELETE")}
         candidate = Step(**{name: value for name, value in own.items() if value is not None})
         found = step_errors(candidate)

@@ -236,6 +236,13 @@ class Step(Definition):
     directory = models.CharField(_("directory"), max_length=500, blank=True)
     user = models.CharField(_("user"), max_length=64, blank=True)
     environment = models.JSONField(_("environment"), default=dict, blank=True)
+    group = models.CharField(_("group"), max_length=64, blank=True)
+    umask = models.CharField(_("umask"), max_length=4, blank=True)
+    nice = models.SmallIntegerField(_("niceness"), default=0)
+    memory = models.PositiveBigIntegerField(_("memory (bytes)"), default=0)
+    cpu_seconds = models.PositiveIntegerField(_("processor time (s)"), default=0)
+    open_files = models.PositiveIntegerField(_("open files"), default=0)
+    processes = models.PositiveIntegerField(_("processes"), default=0)
 
     class Meta:
         verbose_name = _("step")

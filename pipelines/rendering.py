@@ -192,6 +192,13 @@ def _step(step: Step) -> StepDocument:
         directory=step.directory,
         user=step.user,
         environment=step.environment,
+        group=step.group,
+        umask=step.umask,
+        nice=step.nice,
+        memory=step.memory,
+        cpu_seconds=step.cpu_seconds,
+        open_files=step.open_files,
+        processes=step.processes,
     )
 
 

@@ -28,6 +28,7 @@ class StepSerializer(serializers.ModelSerializer):
         model = Step
         fields = [
             "task", "position", "dependence", "timeout", "retries", "interval", "directory", "user", "environment",
+            "group", "umask", "nice", "memory", "cpu_seconds", "open_files", "processes",
         ]  # fmt: skip
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:

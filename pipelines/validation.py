@@ -31,13 +31,22 @@ STEP_LIMITS: Mapping[str, tuple[float, float]] = {
     "timeout": (0, 30 * DAY),
     "retries": (0, 1000),
     "interval": (0, DAY),
+    "nice": (-20, 19),
+    "memory": (0, 2**50),
+    "cpu_seconds": (0, 2**31 - 1),
+    "open_files": (0, 2**20),
+    "processes": (0, 2**22),
 }
 """Likewise of a step's numbers."""
+
+LEAST_MEMORY = 4 << 20
+"""Bytes with which a shell can start."""
 
 MAX_STEPS = 200
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]*\$?")
+_UMASK = re.compile(r"0?[0-7]{3}")
 _SCHEDULE_FIELDS = {
     "timezone": "timezone", "dst_gap": "dst_gap", "dst_repeat": "dst_repeat", "jitter": "jitter",
     "start": "starts_at", "end": "ends_at",
@@ -94,6 +103,14 @@ def step_errors(step: Step) -> Errors:
         found["directory"] = [_("Give an absolute path, beginning with /.")]
     if step.user and not _USER.fullmatch(step.user):
         found["user"] = [_("This is no user name.")]
+    if step.group and not _USER.fullmatch(step.group):
+        found["group"] = [_("This is no group name.")]
+    if step.umask and not _UMASK.fullmatch(step.umask):
+        found["umask"] = [_("Give three octal digits, such as 027.")]
+    if not found.get("memory") and 0 < step.memory < LEAST_MEMORY:
+        found["memory"] = [
+            _("No program starts with so little: give 4194304 bytes (4 MiB) or more, or 0 for no limit.")
+        ]
     return found
 
 

@@ -130,7 +130,7 @@ async def test_it_becomes_another_user_whole(bench: Bench) -> None:
     )
     done = await bench.run(pipeline(step(script, 1, user="nobody"), step("echo $given", 2)), {"KEY": "12345"})
     if os.getuid() != 0:
-        assert "cannot become another user: run the worker as root" in done.record.reason
+        assert "cannot become another user or group: run the worker as root" in done.record.reason
         return
     assert done.record.state == "succeeded", done.record.reason
     assert done.text().splitlines() == [

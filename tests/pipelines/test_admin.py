@@ -164,6 +164,7 @@ def test_rows_added_without_dragging_come_last_and_deleted_ones_go(admin, consol
 
 def test_an_untouched_row_that_was_dragged_over_is_no_step(refusing):
     untouched = {"position": "1", "dependence": "strong", "timeout": "0.0", "retries": "0", "interval": "0.0"}
+    untouched |= dict.fromkeys(["nice", "memory", "cpu_seconds", "open_files", "processes"], "0")
     reply = add(refusing, **rows("steps", step(makers.task()), untouched))
     assert reply.status_code == 302, problems(reply)
     assert Pipeline.objects.get().steps.count() == 1

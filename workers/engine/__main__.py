@@ -16,6 +16,7 @@ from workers.engine import ondemand
 from workers.engine.clock import SystemClock
 from workers.engine.courier import Courier, Direct, is_proxied
 from workers.engine.identity import Identity, IdentityError, StateLock, load, machine_id
+from workers.engine.runners import cgroups
 from workers.engine.service import Options, Service
 
 log = logging.getLogger("workers.engine")
@@ -37,6 +38,11 @@ def main() -> int:
         grace=arguments.grace,
         session_ttl=arguments.session_ttl,
         labels=dict(label.partition("=")[::2] for label in arguments.label),
+        groups=cgroups.delegated(),
+    )
+    controllers = ", ".join(sorted(options.groups.controllers)) if options.groups else ""
+    log.info(
+        "limits of steps are kept by %s", f"control groups ({controllers}) and rlimits" if controllers else "rlimits"
     )
     try:
         with StateLock(options.state_dir):

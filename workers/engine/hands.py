@@ -10,6 +10,8 @@ from workers.engine.output import Flusher
 from workers.engine.reaper import DEFAULT_GRACE, Reaper
 from workers.engine.runners.accounts import Accounts
 from workers.engine.runners.base import Runner
+from workers.engine.runners.cgroups import Groups
+from workers.engine.runners.confinement import Confiner
 from workers.engine.runners.shell import Guarding, ShellRunner
 
 
@@ -17,7 +19,7 @@ class Hands:
     """A ``RunnerSet``: the four kinds of task, and the end of what they started.
 
     ``scratch`` is a directory of the worker's own, ``environ`` its own environment (of which steps get next to
-    nothing), ``grace`` the seconds between SIGTERM and SIGKILL.
+    nothing), ``grace`` the seconds between SIGTERM and SIGKILL, ``groups`` the control groups that it may use.
     """
 
     def __init__(
@@ -28,10 +30,15 @@ class Hands:
         environ: Mapping[str, str],
         guard: Guarding,
         grace: float = DEFAULT_GRACE,
+        groups: Groups | None = None,
     ) -> None:
         self.flusher = Flusher(clock)
         self.reaper = Reaper(clock, grace)
-        self._shell = ShellRunner(accounts=Accounts(environ), reaper=self.reaper, guard=guard, scratch=scratch)
+        accounts = Accounts(environ)
+        confiner = Confiner(accounts.path, groups)
+        self._shell = ShellRunner(
+            accounts=accounts, confiner=confiner, reaper=self.reaper, guard=guard, scratch=scratch
+        )
         self._clock = clock
         self._clients: Any = None
         self._mail: Any = None

@@ -34,6 +34,7 @@ from workers.engine.occasions import occasions
 from workers.engine.plan import Decision, Plan
 from workers.engine.presence import Presence
 from workers.engine.recovery import recover
+from workers.engine.runners.cgroups import Groups
 from workers.engine.session import Session
 from workers.engine.shared import Shared
 from workers.engine.shared_runs import SharedRuns
@@ -62,7 +63,8 @@ SET_BACK = (
 @dataclass(frozen=True, slots=True)
 class Options:
     """How this worker is run. ``grace``: seconds that running jobs get when the worker stops. ``session_ttl``: seconds
-    after which others may take over what it was running, counted from its last word to etcd."""
+    after which others may take over what it was running, counted from its last word to etcd. ``groups``: the control
+    groups that it may use, if any."""
 
     state_dir: Path
     version: str = ""
@@ -70,6 +72,7 @@ class Options:
     grace: float = 10.0
     session_ttl: float = SESSION_TTL
     labels: dict[str, str] = field(default_factory=dict)
+    groups: Groups | None = None
 
 
 class Service:
@@ -149,7 +152,11 @@ class Service:
         self._guard = Guard(self._clock)
         self._guard.start()
         self._hands = Hands(
-            clock=self._clock, scratch=self._options.state_dir / "scratch", environ=self._environ, guard=self._guard
+            clock=self._clock,
+            scratch=self._options.state_dir / "scratch",
+            environ=self._environ,
+            guard=self._guard,
+            groups=self._options.groups,
         )
         await recover(self._journal, self._hands.reaper.kill_run, self._clock)
         self._plan = Plan(

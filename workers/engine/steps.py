@@ -16,6 +16,7 @@ from workers.engine.ledger import Ledger
 from workers.engine.masking import Secrets
 from workers.engine.output import StepOutput
 from workers.engine.runners.base import Job, Outcome, Runner, RunnerSet
+from workers.engine.runners.limits import Limits
 from workers.engine.templates import TemplateError, Templates
 
 log = logging.getLogger(__name__)
@@ -149,6 +150,8 @@ class StepRun:
             environment=shared.context.environment(index, own),
             directory=self._step.directory,
             user=self._step.user,
+            group=self._step.group,
+            limits=Limits.of(self._step),
             secrets=shared.opened,
         )
 

@@ -1,5 +1,6 @@
 """Whose environment a program gets, and how it becomes that user."""
 
+import grp
 import os
 import pwd
 import shutil
@@ -39,34 +40,53 @@ class Accounts:
         self._uid = os.getuid()
         self._own = Account(self._variables(_entry_of(self._uid)))
 
-    def of(self, user: str) -> Account:
-        """The account named ``user``, or the worker's own when that is empty. Raises Refusal."""
-        if not user:
-            return self._own
-        try:
-            entry = pwd.getpwnam(user)
-        except KeyError:
-            raise Refusal(f"There is no user {user!r} on this node: create it, or change the step's user.") from None
-        if entry.pw_uid == self._uid:
-            return self._own
-        return Account(self._variables(entry), self._prefix(entry), (entry.pw_uid, entry.pw_gid))
+    @property
+    def path(self) -> str:
+        """Where programs are looked for."""
+        return self._common["PATH"]
 
-    def _prefix(self, entry: pwd.struct_passwd) -> tuple[str, ...]:
+    def of(self, user: str, group: str = "") -> Account:
+        """The account named ``user``, or the worker's own when that is empty; with ``group`` as its group, unless that
+        is empty. Raises Refusal."""
+        if not user and not group:
+            return self._own
+        entry = _entry_of(self._uid) if not user else _named(user)
+        gid = _gid(group) if group else entry.pw_gid
+        if entry.pw_uid == self._uid and (not group or gid == os.getgid()):
+            return self._own
+        return Account(self._variables(entry), self._prefix(entry, gid, group), (entry.pw_uid, gid))
+
+    def _prefix(self, entry: pwd.struct_passwd, gid: int, group: str) -> tuple[str, ...]:
         """A new user of its own accord would need preexec_fn, which forks: util-linux's setpriv does it after exec."""
         if self._uid != 0:
+            wanted = f"with the group {group}" if entry.pw_uid == self._uid else f"as {entry.pw_name}"
             raise Refusal(
-                f"The step is to run as {entry.pw_name}, but this worker runs as {self._own.variables['USER']} and "
-                "cannot become another user: run the worker as root, or clear the step's user."
+                f"The step is to run {wanted}, but this worker runs as {self._own.variables['USER']} and cannot become "
+                "another user or group: run the worker as root, or clear the step's user and group."
             )
         if self._setpriv is None:
             raise Refusal(
                 "The program setpriv is not on this node: install the package util-linux, then restart the worker."
             )
-        return (self._setpriv, f"--reuid={entry.pw_uid}", f"--regid={entry.pw_gid}", "--init-groups", "--")
+        return (self._setpriv, f"--reuid={entry.pw_uid}", f"--regid={gid}", "--init-groups", "--")
 
     def _variables(self, entry: pwd.struct_passwd) -> dict[str, str]:
         name = entry.pw_name
         return {**self._common, "HOME": entry.pw_dir or "/", "USER": name, "LOGNAME": name}
+
+
+def _named(user: str) -> pwd.struct_passwd:
+    try:
+        return pwd.getpwnam(user)
+    except KeyError:
+        raise Refusal(f"There is no user {user!r} on this node: create it, or change the step's user.") from None
+
+
+def _gid(group: str) -> int:
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise Refusal(f"There is no group {group!r} on this node: create it, or change the step's group.") from None
 
 
 def _entry_of(uid: int) -> pwd.struct_passwd:

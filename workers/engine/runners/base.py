@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 from coordination.documents import TaskDocument
 from workers.engine.context import RunContext
 from workers.engine.output import Flusher, StepOutput
+from workers.engine.runners.limits import NONE, Limits
 
 NETWORK_TIMEOUT = 60.0
 """Seconds for a step without a limit of its own whose task is done over the network."""
@@ -25,6 +26,8 @@ class Job:
     environment: Mapping[str, str] = field(default_factory=dict)
     directory: str = ""
     user: str = ""
+    group: str = ""
+    limits: Limits = NONE
     secrets: Mapping[str, str] = field(default_factory=dict)
 
     @property

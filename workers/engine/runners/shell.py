@@ -8,6 +8,7 @@ import shutil
 import signal
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +17,7 @@ from workers.engine.output import StepOutput
 from workers.engine.reaper import Reaper
 from workers.engine.runners.accounts import Account, Accounts, Refusal
 from workers.engine.runners.base import Job, Outcome, failed
+from workers.engine.runners.confinement import Confinement, Confiner
 from workers.engine.runners.outputs_file import OutputsFile, OutputsFiles
 from workers.engine.runners.spawn import SCRIPT, Program, Spawner
 
@@ -48,13 +50,28 @@ class Guarding(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """On which a try is started: as whom, and within what."""
+
+    account: Account
+    confinement: Confinement
+
+    def before(self) -> tuple[str, ...]:
+        """What goes before the command. Limits are set by the worker's user, who may; the rest by the step's."""
+        return (*self.confinement.outer, *self.account.prefix, *self.confinement.inner)
+
+
 class ShellRunner:
     """Runs scripts. ``scratch`` is a directory of the worker's own, for the files in ``$ECTS_OUTPUT``."""
 
     default_timeout = 0.0
 
-    def __init__(self, *, accounts: Accounts, reaper: Reaper, guard: Guarding, scratch: Path) -> None:
+    def __init__(
+        self, *, accounts: Accounts, confiner: Confiner, reaper: Reaper, guard: Guarding, scratch: Path
+    ) -> None:
         self._accounts = accounts
+        self._confiner = confiner
         self._reaper = reaper
         self._guard = guard
         self._spawner = Spawner(before=guard.flush)
@@ -65,12 +82,16 @@ class ShellRunner:
         """One start of the script. Cancelled: the whole tree is dead before CancelledError comes out."""
         self._guard.register(job.run)
         try:
-            account = self._accounts.of(job.user)
-            given = self._outputs_files.new(f"{job.run}-{job.index}", account.owner)
+            name = f"{job.run}-{job.index}"
+            account = self._accounts.of(job.user, job.group)
+            confinement = self._confiner.confine(job.limits, name)
+            given = self._outputs_files.new(name, account.owner)
             try:
-                return _outcome(await self._do(job, account, output, given), given)
+                code = await self._do(job, _Terms(account, confinement), output, given)
+                return _outcome(code, given, confinement.why_ended(code))
             finally:
                 given.remove()
+                await confinement.close()
         except Refusal as refusal:
             return failed(str(refusal))
         finally:
@@ -82,36 +103,36 @@ class ShellRunner:
         self._spawner.close()
         self._outputs_files.close()
 
-    async def _do(self, job: Job, account: Account, output: StepOutput, given: OutputsFile) -> int:
-        program = await self._start(job, account, output, given)
+    async def _do(self, job: Job, terms: _Terms, output: StepOutput, given: OutputsFile) -> int:
+        program = await self._start(job, terms, output, given)
         try:
             return await self._ended(job, program)
         finally:
             await program.close()
 
-    async def _start(self, job: Job, account: Account, output: StepOutput, given: OutputsFile) -> Program:
+    async def _start(self, job: Job, terms: _Terms, output: StepOutput, given: OutputsFile) -> Program:
         environment = {
-            **account.variables,
+            **terms.account.variables,
             **job.environment,
             "ECTS_OUTPUT": given.path,
         }
         # Where the step says, else at home as under cron, if there is one.
         home = environment["HOME"]
         try:
-            return await self._start_in(job.directory or home, job, account, environment, output)
+            return await self._start_in(job.directory or home, job, terms, environment, output)
         except _NoDirectory as refusal:
             if job.directory or home == "/":
                 raise
             try:
-                return await self._start_in("/", job, account, environment, output)
+                return await self._start_in("/", job, terms, environment, output)
             except _NoDirectory:
                 raise refusal from None
 
     async def _start_in(
-        self, directory: str, job: Job, account: Account, environment: dict[str, str], output: StepOutput
+        self, directory: str, job: Job, terms: _Terms, environment: dict[str, str], output: StepOutput
     ) -> Program:
         fence = job.context.spec.fence
-        before = [*account.prefix, *(fence.check() if fence else ())]
+        before = [*terms.before(), *(fence.check() if fence else ())]
         interpreter = _interpreter(job.task.interpreter, environment, directory, is_checked=bool(before))
         # A form in a browser sends its line ends as CR LF; no shell takes those.
         script = job.task.content.replace("\r\n", "\n")
@@ -186,11 +207,11 @@ def _not_started(error: OSError | ValueError, directory: str, program: str, *, i
     return Refusal(f"{program} could not be started: {error.strerror}.")
 
 
-def _outcome(code: int, given: OutputsFile) -> Outcome:
+def _outcome(code: int, given: OutputsFile, limit: str) -> Outcome:
     outputs, note = given.read()
     if code == 0:
         return Outcome(state="succeeded", exit_code=0, outputs=outputs, reason=note)
-    reason = " ".join(filter(None, [_exit_sentence(code), note]))
+    reason = " ".join(filter(None, [limit or _exit_sentence(code), note]))
     return Outcome(state="failed", exit_code=code, outputs=outputs, reason=reason)
 
 
