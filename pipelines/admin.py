@@ -40,7 +40,7 @@ class StepInline(StackedInline):
     extra = 0
     ordering_field = "position"
     hide_ordering_field = True
-    hide_title = True
+    compressed_fields = False
     autocomplete_fields = ["task"]
     fieldsets = [
         (None, {"fields": [("task", "dependence", "beside"), ("timeout", "retries", "interval"), "position"]}),
@@ -85,6 +85,7 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
     autocomplete_fields = ["on_success", "on_failure", "calendars"]
     readonly_fields = ["fires", "paused", "publication", "ledger", "created_at", "updated_at"]
     warn_unsaved_form = True
+    compressed_fields = False
 
     class Media:
         js = ["ects/preview.js"]

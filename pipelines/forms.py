@@ -11,7 +11,6 @@ from pipelines.validation import pipeline_errors, step_errors
 from tasks.fields import MapField
 from tasks.forms import add_errors
 
-
 LIMITS = ("nice", "memory", "cpu_seconds", "open_files", "processes")
 """Numbers of a step that may be left empty, for 0."""
 

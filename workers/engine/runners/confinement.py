@@ -20,7 +20,7 @@ CPU_GRACE = 5
 
 
 class Confinement:
-    """How one try is confined: ``outer`` goes before the change of user, ``inner`` after it. ``close`` it at the end."""
+    """How one try is confined: ``outer`` goes before the change of user, ``inner`` after it. ``close`` ends it."""
 
     def __init__(self, limits: Limits, group: Group | None, outer: tuple[str, ...], inner: tuple[str, ...]) -> None:
         self._limits = limits
