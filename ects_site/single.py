@@ -142,7 +142,7 @@ class Single:
         return python(
             *("-m", "gunicorn", "ects_site.wsgi:application", "--chdir", str(settings.BASE_DIR)),
             *(*binds, "--worker-class", "gthread"),
-            *("--workers", "2", "--threads", "16", "--timeout", "60", "--graceful-timeout", "10"),
+            *("--workers", "2", "--threads", "32", "--timeout", "60", "--graceful-timeout", "10"),
             *("--keep-alive", "15", "--no-control-socket", "--log-level", "warning"),
             *("--logger-class", "ects_site.web_log.Logger"),
         )

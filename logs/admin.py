@@ -1,14 +1,19 @@
 """Runs in the admin: read only, newest first, never counted."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.urls import path
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 
+from logs import tail, tail_views
 from logs.models import Run
 from logs.output import texts
 
@@ -46,6 +51,9 @@ class RunAdmin(ModelAdmin):
     show_full_result_count = False
     change_form_template = "admin/logs/run/detail.html"
 
+    class Media:
+        js = ["ects/run.js"]
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Workers report them."""
         return False
@@ -58,12 +66,33 @@ class RunAdmin(ModelAdmin):
         """Retention deletes."""
         return False
 
+    def get_urls(self) -> list[Any]:
+        """The two ways to follow a run."""
+        ways = {"poll": tail_views.poll, "stream": tail_views.stream}
+        return [
+            *(
+                path(f"<uuid:run>/{name}/", self._for_readers(view), name=f"logs_run_{name}")
+                for name, view in ways.items()
+            ),
+            *super().get_urls(),
+        ]
+
+    def _for_readers(self, view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+        def checked(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
+            if not self.has_view_permission(request):
+                raise PermissionDenied
+            return view(request, **kwargs)
+
+        return self.admin_site.admin_view(checked)
+
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """The run with its steps and what they wrote."""
         run = self.get_object(request, object_id)
-        context = {**(extra_context or {}), "run": run, "steps": steps_of(run) if run else []}
+        # First the cursor: what comes in while the page is made is left to the script.
+        cursor = tail.at_end(run.uuid) if run else 0
+        context = {**(extra_context or {}), "run": run, "cursor": cursor, "steps": steps_of(run, cursor) if run else []}
         return super().change_view(request, object_id, form_url, context)
 
     @display(description=_("state"), label=COLOURS, ordering="state")
@@ -91,9 +120,9 @@ class RunAdmin(ModelAdmin):
         return f"×{run.count} {run.reason}" if run.count > 1 else run.reason
 
 
-def steps_of(run: Run) -> list[dict[str, Any]]:
-    """Each step with its output, for the page."""
-    outputs = texts([run.uuid])
+def steps_of(run: Run, cursor: int) -> list[dict[str, Any]]:
+    """Each step with its output up to the cursor, for the page."""
+    outputs = texts([run.uuid], until=cursor)
     return [
         {
             "row": step,

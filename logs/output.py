@@ -9,10 +9,13 @@ from logs.models import Output
 Key = tuple[UUID, int]
 
 
-def texts(runs: Iterable[UUID], most: int | None = None) -> dict[Key, str]:
-    """The output of every step of these runs, by (run, index). ``most``: characters of the end to keep for each."""
+def texts(runs: Iterable[UUID], most: int | None = None, *, until: int | None = None) -> dict[Key, str]:
+    """The output of every step of these runs, by (run, index). ``most``: characters of the end to keep for each.
+    ``until``: a cursor (``logs.tail``), behind which nothing is read."""
     joined: dict[Key, list[str]] = defaultdict(list)
     rows = Output.objects.filter(run__in=list(runs)).order_by("run", "index", "number")
+    if until is not None:
+        rows = rows.filter(pk__lte=until)
     pieces: dict[Key, list[tuple[int, bytes]]] = defaultdict(list)
     for run, index, offset, data in rows.values_list("run", "index", "offset", "data").iterator():
         pieces[run, index].append((offset, bytes(data)))
