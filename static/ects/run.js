@@ -1,6 +1,6 @@
 // Follows a run that is going: by a stream of events, and by polling the same cursor when there is no place for that.
 "use strict";
-(() => {
+document.addEventListener("DOMContentLoaded", () => {
   const page = document.getElementById("run");
   if (!page || page.dataset.ended) return;
 
@@ -107,4 +107,4 @@
   live.hidden = false;
   for (const output of page.querySelectorAll("[data-step-output]")) output.scrollTop = output.scrollHeight;
   follow();
-})();
+});

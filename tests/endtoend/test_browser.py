@@ -1,0 +1,75 @@
+"""What only a browser shows: Debian's chromium at the console of a real installation."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import ConsoleMessage, Page, expect, sync_playwright
+
+from tests.endtoend.installation import Installation, wait_for
+
+CHROMIUM = "/usr/bin/chromium"
+
+
+@pytest.fixture
+def page(ects: Installation, monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
+    """Signed in. Whatever the page complains of fails the test."""
+    monkeypatch.setitem(os.environ, "DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+    complaints: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        )
+        page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
+        page.on("console", lambda message: complaints.append(message.text) if _is_error(message) else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: complaints.append(request.url) if _is_elsewhere(request.url, ects) else None)
+        page.goto(f"{ects.url}/admin/login/")
+        page.fill("[name=username]", "admin")
+        page.fill("[name=password]", ects.password)
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/admin/")
+        yield page
+        browser.close()
+    assert complaints == []
+
+
+def _is_error(message: ConsoleMessage) -> bool:
+    """A refused stream is one to the browser, too."""
+    return message.type == "error" and "status of 503" not in message.text
+
+
+def _is_elsewhere(url: str, ects: Installation) -> bool:
+    return not url.startswith((ects.url, "data:", "blob:"))
+
+
+def _run(ects: Installation, page: Page, script: str) -> str:
+    """A run by hand whose page is open once its first step has begun; the run's id."""
+    pipeline = ects.pipeline("@manual", [{"task": ects.task("shell", script)}])
+    [run] = ects.post(f"pipelines/{pipeline}/run/", {}, 202)["runs"]
+    wait_for("it has begun", lambda: ects.get(f"runs/{run}/")["steps"])
+    page.goto(f"{ects.url}/admin/logs/run/?q={run}")
+    page.locator("#result_list th a").last.click()
+    return str(run)
+
+
+@pytest.mark.parametrize("is_streamed", [True, False])
+def test_a_run_is_followed_to_its_end(ects: Installation, page: Page, is_streamed: bool) -> None:
+    if not is_streamed:
+        page.route("**/stream/**", lambda route: route.fulfill(status=503, body="too many"))
+    _run(ects, page, "for n in 1 2 3 4 5 6 7 8; do echo line $n '<b>é</b>'; sleep 0.4; done")
+    expect(page.locator("[data-live]")).to_be_visible()
+    expect(page.locator("[data-step-output]")).to_contain_text("line 8 <b>é</b>", timeout=15_000)
+    expect(page.locator("[data-run-state]")).to_have_text("Succeeded", timeout=15_000)
+    expect(page.locator("[data-live]")).to_be_hidden()
+    text = page.locator("[data-step-output]").text_content()
+    assert text == "".join(f"line {n} <b>é</b>\n" for n in range(1, 9)), "each line once"
+
+
+def test_why_a_pipeline_ran_is_two_clicks_away(ects: Installation, page: Page) -> None:
+    pipeline = ects.pipeline("* * * * * *", [{"task": ects.task("shell", "true")}])
+    ects.ended(pipeline)
+    ects.disable(pipeline)
+    page.goto(f"{ects.url}/admin/pipelines/pipeline/{pipeline}/explain/")
+    page.locator("nav a", has_text="←").click()
+    expect(page.locator("section").first).to_be_visible()
