@@ -24,7 +24,7 @@ from coordination.records import (
 )
 from workers.engine.journal_rows import Added, decode_instant, encode_instant
 
-_SCHEMA = """
+SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS streams (
     id INTEGER PRIMARY KEY, stream TEXT NOT NULL UNIQUE, kind TEXT NOT NULL,
@@ -67,7 +67,7 @@ class Store:
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
-        self._db.executescript(_SCHEMA)
+        self._db.executescript(SCHEMA)
         self._streams: dict[StreamKind, tuple[int, int]] = {}
         self._added = Added()
 
@@ -78,6 +78,10 @@ class Store:
     def begin(self) -> None:
         """Opens a transaction."""
         self._db.execute("BEGIN IMMEDIATE")
+
+    def begin_reading(self) -> None:
+        """Opens one that only reads, which a full or read-only disk allows. End it by ``rollback``."""
+        self._db.execute("BEGIN")
 
     def commit(self) -> None:
         """Writes what was added, and makes the transaction durable."""

@@ -32,6 +32,9 @@ from workers.engine.timer import WallTimer
 
 log = logging.getLogger(__name__)
 
+HAMPERED = "this worker's journal could not be written"
+"""Why it claims nothing then: after a crash nobody would know what it had begun."""
+
 TRANSACTIONS = 128
 """Transactions that may be on their way at once."""
 
@@ -186,6 +189,7 @@ class Shared:
             await self._clock.sleep(TICK)
             await self.runs.end_outlived()
             now = self._now()
+            self._standing.hampered = HAMPERED if self._journal.is_in_need else ""
             self._standing.observe(now)
             hindrance = self._standing.hindrance(now)
             if hindrance != self._hindrance or self._was_set(now):

@@ -110,6 +110,9 @@ class Shipper:
             try:
                 if not await self._deliver():
                     await self._rest()
+                elif self._journal.is_in_need:
+                    # What was delivered cannot be marked as such: it would be delivered again at once.
+                    await self._clock.sleep(REPORT_EVERY)
                 elif not self._has_more:
                     await self._clock.sleep(GATHER)
             except _Refused as refusal:

@@ -64,7 +64,8 @@ class _Hindrance:
 
 @dataclass(slots=True)
 class Standing:
-    """``members`` None: not known yet. ``paused``: the global switch. ``draining``: this worker takes nothing new."""
+    """``members`` None: not known yet. ``paused``: the global switch. ``draining``: this worker takes nothing new.
+    ``hampered`` says what else keeps this worker from running what must run once."""
 
     node: str
     right: Right | None = None
@@ -72,6 +73,7 @@ class Standing:
     members: Mapping[str, Member] | None = None
     paused: bool = False
     draining: bool = False
+    hampered: str = ""
     _skew: float | None = None
     _offset: float = 0.0
     _first: float | None = None
@@ -156,6 +158,8 @@ class Standing:
             return "etcd had lost its data and a new epoch was settling"
         if self.draining:
             return "this worker was stopping"
+        if self.hampered:
+            return self.hampered
         return self.clock_trouble(now)
 
     def observe(self, now: Now) -> None:

@@ -1,0 +1,169 @@
+"""A disk that is full, refuses writes or has damaged the journal: SQLite's own errors, on real files."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from coordination import records
+from coordination.records import GapRecord, OutputRecord
+from tests.journal.test_journal import NOON, applied, delivered, reopened, run
+from workers.engine import journal_writer
+from workers.engine.journal import Journal
+
+pytestmark = pytest.mark.anyio
+
+REFUSALS = ("PRAGMA max_page_count = 1", "PRAGMA query_only = ON")
+"""The database cannot grow any more; the file system is read-only."""
+
+CURES = ("PRAGMA max_page_count = 1000000", "PRAGMA query_only = OFF")
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+async def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Journal]:
+    monkeypatch.setattr(journal_writer, "RETRY", 0.02)
+    it = await reopened(tmp_path / "journal.db")
+    yield it
+    cure(it)
+    await it.close()
+
+
+async def break_disk(journal: Journal, how: str) -> None:
+    """With as little room as there is; what is free inside the file is used up first."""
+    db(journal).execute(how)
+    await journal.state(*(run(f"filler {number}" * 20, "succeeded") for number in range(400)))
+    async with asyncio.timeout(10):
+        while not journal.is_in_need:
+            await journal.state(run("more" * 500, "succeeded"))
+
+
+def cure(journal: Journal) -> None:
+    for words in CURES:
+        db(journal).execute(words)
+
+
+def db(journal: Journal) -> sqlite3.Connection:
+    return journal._writer.store._db
+
+
+async def recovered(journal: Journal) -> None:
+    async with asyncio.timeout(10):
+        while journal.is_in_need:
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("how", REFUSALS)
+async def test_states_go_on_in_memory_and_are_written_in_their_order(
+    journal: Journal, tmp_path: Path, how: str
+) -> None:
+    await journal.state(applied(1))
+    assert await delivered(journal) == [applied(1)]
+    await break_disk(journal, how)
+    assert any("cannot be written" in sentence for sentence in journal.incidents())
+    assert not (tmp_path / "journal.reserve").exists(), "the reserve was given up first"
+    for number in range(100):
+        await journal.state(applied(number))
+    await journal.put_document("p", 7, b"envelope")
+    cure(journal)
+    await recovered(journal)
+    assert journal.incidents() == ()
+    assert (tmp_path / "journal.reserve").exists()
+    told = [record for record in await delivered(journal) if isinstance(record, records.AppliedRecord)]
+    assert told == [applied(number) for number in range(100)]
+    assert [cached.envelope for cached in await journal.documents()] == [b"envelope"]
+    assert journal.backlog() == 0
+
+
+async def test_output_is_given_up_and_counted(journal: Journal) -> None:
+    await break_disk(journal, REFUSALS[0])
+    for number in range(3):
+        await journal.output(OutputRecord(run="a", index=0, number=number, offset=number, data=b"x"))
+    await journal.state(applied(1))
+    assert any("3 pieces of output could not be kept" in sentence for sentence in journal.incidents())
+    cure(journal)
+    await recovered(journal)
+    gaps = [record for record in await delivered(journal) if isinstance(record, GapRecord)]
+    assert [(gap.count, gap.reason) for gap in gaps] == [(3, "the worker's disk was full")]
+
+
+async def test_what_must_be_durable_waits(journal: Journal) -> None:
+    """A shared run's beginning, and a command: after a crash nobody would know of them."""
+    await break_disk(journal, REFUSALS[0])
+    begun = asyncio.create_task(journal.state(replace(run("s"), shared=True)))
+    later = datetime.now(UTC) + timedelta(hours=1)
+    taken = asyncio.create_task(journal.take_command("c", later))
+    own = asyncio.create_task(journal.state(run("e")))
+    await asyncio.wait_for(own, 5)
+    assert not begun.done()
+    assert not taken.done()
+    cure(journal)
+    await asyncio.wait_for(begun, 5)
+    assert await asyncio.wait_for(taken, 5)
+    assert await journal.take_command("c", later) is False
+
+
+async def test_deliveries_go_on(journal: Journal) -> None:
+    await journal.state(applied(1))
+    await break_disk(journal, REFUSALS[1])
+    batch = await asyncio.wait_for(journal.next_batch("state"), 5)
+    assert batch is not None
+    assert records.decode_record(batch.records[0]) == applied(1)
+    await asyncio.wait_for(journal.acknowledge(batch.stream, 1), 5)
+
+
+async def test_too_much_is_dropped_and_counted(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    await break_disk(journal, REFUSALS[1])
+    held = len(journal._writer._held)
+    monkeypatch.setattr(journal_writer, "HELD", held + 10)
+    for number in range(25):
+        await journal.state(applied(number))
+    cure(journal)
+    await recovered(journal)
+    told = await delivered(journal)
+    assert [record for record in told if isinstance(record, records.AppliedRecord)] == [applied(n) for n in range(10)]
+    assert [record.count for record in told if isinstance(record, GapRecord)] == [15]
+
+
+async def test_closing_with_a_full_disk_ends(journal: Journal, tmp_path: Path) -> None:
+    await break_disk(journal, REFUSALS[1])
+    waiting = asyncio.create_task(journal.take_command("c", NOON))
+    await journal.state(applied(1))
+    await asyncio.wait_for(journal.close(), 5)
+    with pytest.raises(OSError, match="cannot be written"):
+        await asyncio.wait_for(waiting, 5)
+    again = await reopened(tmp_path / "journal.db")
+    journal._writer = again._writer  # for the fixture to close
+
+
+async def test_damage_while_it_runs(journal: Journal, tmp_path: Path) -> None:
+    """Pages are overwritten: what can be read of the rest is carried over, and it goes on at once."""
+    path = tmp_path / "journal.db"
+    await journal.put_document("p", 7, b"envelope")
+    await journal.state(run("open"))
+    for number in range(300):
+        await journal.state(run(f"{number}" * 50, "succeeded"))
+    db(journal).execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        for page in range(size // 4096 // 2, size // 4096):
+            file.seek(page * 4096)
+            file.write(b"\xff" * 4096)
+    db(journal).execute("PRAGMA cache_size = 0")
+    for number in range(600):
+        await asyncio.wait_for(journal.state(run(f"after {number}" * 20, "succeeded")), 10)
+    while await journal.next_batch("state"):
+        batch = await journal.next_batch("state")
+        assert batch is not None
+        await journal.acknowledge(batch.stream, batch.first + len(batch.records) - 1)
+    assert any("was damaged" in sentence for sentence in journal.incidents())
+    assert list(tmp_path.glob("journal.db.damaged-*"))
+    assert [cached.envelope for cached in await journal.documents()] == [b"envelope"]

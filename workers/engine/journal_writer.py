@@ -1,0 +1,289 @@
+"""The journal's thread: takes whatever has gathered into one transaction, and knows what to do while the disk refuses.
+
+While it does (full, read-only, failing), the reserve is given up first, then output, which is counted. If that is not
+enough, what may wait is held in memory, in its order and within bounds, and whoever wrote it goes on; what has to be
+durable before it is acted on waits. Everything is tried again each second. A damaged file is moved aside, and what can
+be read of it is carried over.
+"""
+
+import logging
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from coordination.records import GapRecord
+from workers.engine.clock import Clock
+from workers.engine.journal_salvage import salvage
+from workers.engine.journal_store import Store
+
+log = logging.getLogger(__name__)
+
+GROUP = 512
+"""The most writes in one transaction."""
+
+CROWD = 8
+"""Writes in one transaction from which on it counts as busy; a few parts that each wait for their own stay below."""
+
+LINGER = 0.005
+"""Seconds for more writes to gather after a busy transaction: many at a time cost a third of what they cost by twos
+and threes."""
+
+RESERVE = 4 << 20
+"""Bytes set aside on disk, given up when the disk is full so that states can still be written."""
+
+RETRY = 1.0
+"""Seconds between two tries to write while the disk refuses."""
+
+HELD = 100_000
+"""The most writes that are held in memory meanwhile; records beyond are dropped, and counted."""
+
+WAITS = object()
+"""Instead of an answer in the meantime: this write has to be durable before anything follows from it."""
+
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+Done = Callable[[Any, BaseException | None], None]
+
+
+@dataclass(slots=True)
+class Write:
+    """Some work on the tables. ``meanwhile`` is what its author is told while the disk refuses, or ``WAITS``.
+
+    ``is_output``: given up, counted, when the disk refuses. ``is_record``: likewise, when too many are held.
+    ``is_reading``: changes nothing.
+    """
+
+    work: Callable[[Store], Any]
+    done: Done
+    meanwhile: Any = WAITS
+    is_output: bool = False
+    is_record: bool = False
+    is_reading: bool = False
+
+
+class Writer:
+    """``tell`` runs a function on the event loop; ``on_recovered`` gets the backlog once the disk takes writes."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Clock,
+        tell: Callable[[Callable[[], None]], None],
+        on_recovered: Callable[[int], None],
+    ) -> None:
+        self._path = path
+        self._clock = clock
+        self._tell_loop = tell
+        self._on_recovered = on_recovered
+        self._queue: queue.SimpleQueue[Write | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._held: list[Write] = []
+        self._next_try = 0.0
+        self._dropped = 0
+        self.store: Store
+        self.trouble = ""
+        """Why nothing can be written now; empty when it can."""
+        self.damage = ""
+        """That the file was damaged, and what became of it."""
+
+    def open(self, prepare: Callable[[Store], None]) -> None:
+        """Opens the file, or begins a new one in the place of a damaged one; ``prepare`` reads what the start needs.
+
+        Raises OSError, or sqlite3.Error, when neither can be done.
+        """
+        try:
+            self._open(prepare)
+        except sqlite3.DatabaseError as error:
+            if not _is_damage(error):
+                raise
+            self._begin_anew(error)
+            self._open(prepare)
+        self._keep_reserve()
+        self._thread.start()
+
+    def put(self, write: Write) -> None:
+        """In its turn. Its author is told on the event loop."""
+        self._queue.put(write)
+
+    def close(self) -> None:
+        """Writes what has gathered, if that can be, and closes the file. Blocks."""
+        self._queue.put(None)
+        self._thread.join()
+        self.store.close()
+
+    def _open(self, prepare: Callable[[Store], None]) -> None:
+        self.store = Store(self._path)
+        self.store.begin()
+        prepare(self.store)
+        self.store.open_streams()
+        self.store.commit()
+
+    # -- the thread ---------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while True:
+            group, is_last = self._gather()
+            if self._held:
+                self._endure(group, is_last)
+            elif group:
+                self._write(group)
+            if is_last:
+                return
+            if len(group) >= CROWD:
+                time.sleep(LINGER)
+
+    def _gather(self) -> tuple[list[Write], bool]:
+        """What has come, and whether nothing will follow."""
+        group: list[Write] = []
+        try:
+            following = self._queue.get(timeout=RETRY if self._held else None)
+            while following is not None:
+                group.append(following)
+                if len(group) >= GROUP:
+                    return group, False
+                following = self._queue.get_nowait()
+        except queue.Empty:
+            return group, False
+        return group, True
+
+    def _write(self, group: Sequence[Write]) -> None:
+        try:
+            self._tell(group, self._transaction(group))
+        except sqlite3.Error as error:
+            self._refused(group, error)
+        except Exception as error:
+            # Not the disk's fault: whoever asked is told, and the thread lives on.
+            self._fail(group, error)
+
+    def _transaction(self, group: Sequence[Write]) -> list[Any]:
+        try:
+            self.store.begin()
+            results = [write.work(self.store) for write in group]
+            self.store.commit()
+        except BaseException:
+            with suppress(sqlite3.Error):
+                self.store.rollback()
+            raise
+        return results
+
+    # -- a disk that refuses ------------------------------------------------------------------------------------
+
+    def _refused(self, group: Sequence[Write], error: sqlite3.Error) -> None:
+        if _is_damage(error):
+            self._begin_anew(error)
+            self._open(lambda store: None)
+            try:
+                self._tell(group, self._transaction(group))
+            except Exception as again:
+                self._fail(group, again)
+            return
+        log.error("the journal cannot be written: %s", error)
+        self.trouble = f"the journal cannot be written ({error}): free some space in {self._path.parent}"
+        self._reserve.unlink(missing_ok=True)
+        self._hold(group)
+        self._try_again()
+
+    def _endure(self, group: Sequence[Write], is_last: bool) -> None:
+        self._hold(group)
+        if is_last or self._clock.monotonic() >= self._next_try:
+            self._try_again()
+        if is_last and self._held:
+            waiting = [write for write in self._held if write.meanwhile is WAITS]
+            log.error("%d records are lost: %s", len(self._held), self.trouble)
+            self._fail(waiting, OSError(self.trouble))
+
+    def _hold(self, group: Sequence[Write]) -> None:
+        for write in group:
+            if write.is_reading:
+                self._read(write)
+            elif write.is_output:
+                self._dropped += 1
+                self._fail([write], OSError(self.trouble))
+            elif write.is_record and write.meanwhile is not WAITS and len(self._held) >= HELD:
+                self._dropped += 1
+                self._tell([write], [write.meanwhile])
+            else:
+                self._held.append(write)
+                if write.meanwhile is not WAITS:
+                    self._tell([write], [write.meanwhile])
+
+    def _read(self, write: Write) -> None:
+        try:
+            self.store.begin_reading()
+            try:
+                result = write.work(self.store)
+            finally:
+                self.store.rollback()
+        except Exception as error:
+            self._fail([write], error)
+        else:
+            self._tell([write], [result])
+
+    def _try_again(self) -> None:
+        self._next_try = self._clock.monotonic() + RETRY
+        held, now = self._held, self._clock.now()
+        if self._dropped:
+            gap = GapRecord(count=self._dropped, reason="the worker's disk was full")
+            counted = Write(lambda store: store.append("output", now, [gap]), lambda result, error: None)
+            held = [*held, counted]
+        try:
+            results = self._transaction(held)
+        except sqlite3.Error as error:
+            self.trouble = f"the journal cannot be written ({error}): free some space in {self._path.parent}"
+            return
+        waiting = [(write, result) for write, result in zip(held, results, strict=True) if write.meanwhile is WAITS]
+        self._held, self._dropped, self.trouble = [], 0, ""
+        log.info("the journal is written again")
+        self._tell([write for write, _ in waiting], [result for _, result in waiting])
+        self._keep_reserve()
+        backlog = self.store.backlog()
+        self._tell_loop(lambda: self._on_recovered(backlog))
+
+    def _begin_anew(self, error: sqlite3.Error) -> None:
+        with suppress(AttributeError, sqlite3.Error):
+            self.store.close()
+        aside = self._path.with_name(f"{self._path.name}.damaged-{self._clock.now():%Y%m%dT%H%M%S}")
+        for suffix in ("", "-wal", "-shm"):
+            with suppress(FileNotFoundError):
+                self._path.with_name(self._path.name + suffix).rename(f"{aside}{suffix}")
+        kept = salvage(aside, self._path)
+        self.damage = (
+            f"the journal was damaged ({error}); it is kept as {aside.name}, and a new one was begun with what could "
+            f"be read of it ({kept} rows): what was not delivered yet may be lost"
+        )
+        log.error("%s", self.damage)
+
+    def _keep_reserve(self) -> None:
+        with suppress(OSError):
+            self._reserve.write_bytes(bytes(RESERVE))
+
+    @property
+    def _reserve(self) -> Path:
+        return self._path.with_name("journal.reserve")
+
+    # -- answers ------------------------------------------------------------------------------------------------
+
+    def _tell(self, writes: Sequence[Write], results: Sequence[Any]) -> None:
+        def tell() -> None:
+            for write, result in zip(writes, results, strict=True):
+                write.done(result, None)
+
+        self._tell_loop(tell)
+
+    def _fail(self, writes: Sequence[Write], error: BaseException) -> None:
+        def tell() -> None:
+            for write in writes:
+                write.done(None, error)
+
+        self._tell_loop(tell)
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _DAMAGED
