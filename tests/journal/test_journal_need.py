@@ -2,7 +2,8 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from coordination.records import GapRecord, OutputRecord
 from tests.journal.test_journal import NOON, applied, delivered, reopened, run
 from workers.engine import journal_writer
 from workers.engine.journal import Journal
+from workers.engine.journal_salvage import salvage
 
 pytestmark = pytest.mark.anyio
 
@@ -57,7 +59,7 @@ def db(journal: Journal) -> sqlite3.Connection:
 
 async def recovered(journal: Journal) -> None:
     async with asyncio.timeout(10):
-        while journal.is_in_need:
+        while journal.incidents():
             await asyncio.sleep(0.01)
 
 
@@ -144,26 +146,108 @@ async def test_closing_with_a_full_disk_ends(journal: Journal, tmp_path: Path) -
     journal._writer = again._writer  # for the fixture to close
 
 
-async def test_damage_while_it_runs(journal: Journal, tmp_path: Path) -> None:
-    """Pages are overwritten: what can be read of the rest is carried over, and it goes on at once."""
-    path = tmp_path / "journal.db"
-    await journal.put_document("p", 7, b"envelope")
-    await journal.state(run("open"))
-    for number in range(300):
-        await journal.state(run(f"{number}" * 50, "succeeded"))
-    db(journal).execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    size = path.stat().st_size
+def destroy(path: Path, pages: Iterable[int]) -> None:
+    """Overwrites pages of the file."""
     with path.open("r+b") as file:
-        for page in range(size // 4096 // 2, size // 4096):
+        for page in pages:
             file.seek(page * 4096)
             file.write(b"\xff" * 4096)
+
+
+def root_of(path: Path, table: str) -> int:
+    """The page (from 0) on which a table begins."""
+    with closing(sqlite3.connect(path)) as db:
+        [(page,)] = db.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,))
+    return int(page) - 1
+
+
+async def fill(journal: Journal, path: Path, number: int) -> int:
+    """So many records that are not delivered; the number of pages of the file."""
+    for start in range(0, number, 50):
+        await journal.state(*(run(f"{n}-{'x' * 200}", "succeeded", n) for n in range(start, start + 50)))
+    db(journal).execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return path.stat().st_size // 4096
+
+
+async def taken_in(journal: Journal, found: list[records.Record] | None = None) -> list[records.Record]:
+    """All states that are to be delivered, acknowledged as a console does: a gap stands for so many."""
+    found = [] if found is None else found
+    while batch := await journal.next_batch("state"):
+        told = [records.decode_record(body) for body in batch.records]
+        assert told
+        found += told
+        spans = sum(record.spans if isinstance(record, GapRecord) else 1 for record in told)
+        await journal.acknowledge(batch.stream, batch.first + spans - 1)
+    return found
+
+
+def counted(told: Iterable[records.Record]) -> int:
+    """Records, each gap as many as it stands for."""
+    return sum(record.count if isinstance(record, GapRecord) else 1 for record in told)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.97])
+async def test_damage_while_it_runs(journal: Journal, tmp_path: Path, share: float) -> None:
+    """What can be read is carried over, what was not delivered and is lost is counted, and it goes on at once."""
+    path = tmp_path / "journal.db"
+    await journal.put_document("p", 7, b"envelope")
+    pages = await fill(journal, path, 800)
+    destroy(path, range(int(pages * share), int(pages * share) + 2))
     db(journal).execute("PRAGMA cache_size = 0")
-    for number in range(600):
-        await asyncio.wait_for(journal.state(run(f"after {number}" * 20, "succeeded")), 10)
-    while await journal.next_batch("state"):
-        batch = await journal.next_batch("state")
-        assert batch is not None
-        await journal.acknowledge(batch.stream, batch.first + len(batch.records) - 1)
-    assert any("was damaged" in sentence for sentence in journal.incidents())
+    told: list[records.Record] = []
+    async with asyncio.timeout(20):
+        while not any("was damaged" in sentence for sentence in journal.incidents()):
+            with suppress(sqlite3.Error):
+                await taken_in(journal, told)
+            await journal.state(applied(1))
+        await taken_in(journal, told)
     assert list(tmp_path.glob("journal.db.damaged-*"))
     assert [cached.envelope for cached in await journal.documents()] == [b"envelope"]
+    named = {record.run for record in told if isinstance(record, records.RunRecord)}
+    gaps = sum(record.count for record in told if isinstance(record, GapRecord))
+    assert len(named) + gaps == 800
+    assert 0 < gaps < 200
+    await journal.state(applied(2))
+    assert counted(await taken_in(journal)) == 1
+    assert journal.backlog() == 0
+
+
+async def test_nothing_is_caught_up_when_cursors_are_lost(tmp_path: Path) -> None:
+    """What was fired would be fired again."""
+    path = tmp_path / "journal.db"
+    journal = await reopened(path)
+    await journal.state(run("a", "succeeded"))
+    await fill(journal, path, 50)
+    born = journal.born
+    assert await journal.cursors()
+    await journal.close()
+    destroy(path, [root_of(path, "cursors")])
+    again = await reopened(path)
+    assert any("was damaged" in sentence for sentence in again.incidents())
+    assert await again.cursors() == {}
+    assert again.born > born
+    assert counted(await taken_in(again)) == 51
+    await again.close()
+
+
+async def test_a_replacement_that_cannot_be_made_is_tried_again(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "journal.db"
+    pages = await fill(journal, path, 400)
+    destroy(path, range(pages // 2, pages))
+    db(journal).execute("PRAGMA cache_size = 0")
+    failures = iter([sqlite3.OperationalError("database or disk is full"), OSError("read-only")])
+
+    def refuse(*arguments: object) -> int:
+        if (failure := next(failures, None)) is not None:
+            raise failure
+        return salvage(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(journal_writer, "salvage", refuse)
+    async with asyncio.timeout(20):
+        while not any("was damaged" in sentence for sentence in journal.incidents()):
+            await journal.state(applied(1))
+    await journal.state(applied(2))
+    assert applied(2) in await taken_in(journal)
+    assert len({file.name.partition("-")[2][:15] for file in tmp_path.glob("journal.db.damaged-*")}) == 1

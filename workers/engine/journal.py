@@ -36,7 +36,9 @@ class Journal:
 
     def __init__(self, path: Path, *, clock: Clock) -> None:
         self._clock = clock
-        self._writer = Writer(path, clock=clock, tell=self._on_loop, on_recovered=self._set_backlog)
+        self._writer = Writer(
+            path, clock=clock, tell=self._on_loop, on_recovered=self._set_backlog, on_room=self._forget_dropped
+        )
         self._room = asyncio.Semaphore(QUEUE)
         self._loop: asyncio.AbstractEventLoop
         self._records = asyncio.Event()
@@ -62,7 +64,7 @@ class Journal:
     def incidents(self) -> tuple[str, ...]:
         """What is wrong with the journal now, a sentence each."""
         dropped = f"{self._dropped} pieces of output could not be kept" if self._dropped else ""
-        return tuple(filter(None, (self._writer.trouble, self._writer.damage, dropped)))
+        return tuple(filter(None, (self._writer.trouble, self._writer.shortage, self._writer.damage, dropped)))
 
     @property
     def is_in_need(self) -> bool:
@@ -220,6 +222,10 @@ class Journal:
     def _set_backlog(self, number: int) -> None:
         self._backlog = number
         self._records.set()
+
+    def _forget_dropped(self) -> None:
+        """The ledger is told of them."""
+        self._dropped = 0
 
     def _on_loop(self, call: Callable[[], None]) -> None:
         with suppress(RuntimeError):  # the loop is closed: nobody is left to be told

@@ -1,9 +1,14 @@
 """Carries over what can be read of a damaged journal."""
 
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing, suppress
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+from coordination.records import GapRecord, encode
+from workers.engine.journal_rows import encode_instant
 from workers.engine.journal_store import SCHEMA
 
 TABLES = {
@@ -13,32 +18,62 @@ TABLES = {
 """Each with the number of its columns."""
 
 
-def salvage(damaged: Path, path: Path) -> int:
-    """Makes a new journal at ``path``; how many rows it got. Raises sqlite3.Error when it cannot be made."""
+def salvage(damaged: Path, path: Path, now: datetime) -> int:
+    """Makes a new journal at ``path``; how many rows it got. Raises sqlite3.Error when it cannot be made.
+
+    It is born now: of a pipeline whose cursor is lost nobody knows what was fired, so that nothing before may be caught
+    up. What was not delivered and is lost is named as a gap.
+    """
     with closing(sqlite3.connect(path, isolation_level=None)) as new:
         new.executescript(SCHEMA)
-        try:
-            old = sqlite3.connect(damaged, isolation_level=None)
-        except sqlite3.Error:
-            return 0
-        with closing(old):
-            new.execute("BEGIN")
-            kept = sum(_carry_over(old, new, table, columns) for table, columns in TABLES.items())
-            # What a stream says of its end holds for the records that are there.
-            new.execute(
-                "UPDATE streams SET last = COALESCE((SELECT MAX(sequence) FROM records WHERE stream = streams.id), "
-                "acknowledged)"
-            )
-            new.execute("COMMIT")
-        return kept
+        new.execute("BEGIN")
+        with suppress(_Unreadable), closing(_opened(damaged)) as old:
+            for table, columns in TABLES.items():
+                _carry_over(old, new, table, columns)
+        kept = sum(new.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0] for table in TABLES)  # noqa: S608
+        _name_gaps(new, encode_instant(now))
+        new.execute("INSERT OR REPLACE INTO meta VALUES ('born', ?)", (encode_instant(now),))
+        new.execute("COMMIT")
+        return int(kept)
 
 
-def _carry_over(old: sqlite3.Connection, new: sqlite3.Connection, table: str, columns: int) -> int:
+class _Unreadable(Exception):
+    """Nothing at all can be read."""
+
+
+def _opened(damaged: Path) -> sqlite3.Connection:
+    try:
+        return sqlite3.connect(damaged, isolation_level=None)
+    except sqlite3.Error as error:
+        raise _Unreadable from error
+
+
+def _carry_over(old: sqlite3.Connection, new: sqlite3.Connection, table: str, columns: int) -> None:
     """From both ends, for the damage may be in the middle."""
     places = ", ".join("?" * columns)
-    kept = 0
     for direction in ("ASC", "DESC"):
-        with suppress(sqlite3.Error):
-            for row in old.execute(f"SELECT * FROM {table} ORDER BY 1 {direction}"):  # noqa: S608 - our own names
-                kept += new.execute(f"INSERT OR IGNORE INTO {table} VALUES ({places})", row).rowcount  # noqa: S608
-    return kept
+        for row in _rows(old, table, direction):
+            new.execute(f"INSERT OR IGNORE INTO {table} VALUES ({places})", row)  # noqa: S608 - our own names
+
+
+def _rows(old: sqlite3.Connection, table: str, direction: str) -> Iterator[tuple[Any, ...]]:
+    """Until the damage."""
+    try:
+        yield from old.execute(f"SELECT * FROM {table} ORDER BY 1 {direction}")  # noqa: S608 - our own names
+    except sqlite3.Error:
+        return
+
+
+def _name_gaps(new: sqlite3.Connection, at: int) -> None:
+    """A record stands for those at the end of a stream that are lost; holes before them are named on delivery."""
+    streams = new.execute(
+        "SELECT id, acknowledged, last, (SELECT COALESCE(MAX(sequence), 0) FROM records WHERE stream = streams.id) "
+        "FROM streams"
+    ).fetchall()
+    for stream, acknowledged, last, found in streams:
+        end = max(acknowledged, found)
+        if end > last:
+            new.execute("UPDATE streams SET last = ? WHERE id = ?", (end, stream))
+        elif end < last:
+            gap = GapRecord(count=last - end, spans=last - end, reason="lost with the worker's damaged journal")
+            new.execute("INSERT INTO records VALUES (?, ?, ?, ?)", (stream, end + 1, at, encode(gap)))

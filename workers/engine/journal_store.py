@@ -50,6 +50,12 @@ BATCH_BYTES = 1 << 20
 """A batch ends with the record that reaches this size."""
 
 
+class Damaged(sqlite3.DatabaseError):
+    """The file does not hold what it should."""
+
+    sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+
+
 @dataclass(frozen=True, slots=True)
 class CachedDocument:
     """A pipeline document as it came, kept for the time without etcd."""
@@ -74,6 +80,12 @@ class Store:
     def close(self) -> None:
         """Ends the connection."""
         self._db.close()
+
+    def check(self) -> None:
+        """Raises sqlite3.DatabaseError when the file is damaged anywhere; reads all of it."""
+        [(said,)] = self._db.execute("PRAGMA quick_check(1)")
+        if said != "ok":
+            raise Damaged(said)
 
     def begin(self) -> None:
         """Opens a transaction."""

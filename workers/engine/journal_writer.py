@@ -7,6 +7,7 @@ be read of it is carried over.
 """
 
 import logging
+import os
 import queue
 import sqlite3
 import threading
@@ -36,6 +37,9 @@ and threes."""
 
 RESERVE = 4 << 20
 """Bytes set aside on disk, given up when the disk is full so that states can still be written."""
+
+ROOM = 4 * RESERVE
+"""Bytes that have to be free before the reserve is taken again."""
 
 RETRY = 1.0
 """Seconds between two tries to write while the disk refuses."""
@@ -68,7 +72,8 @@ class Write:
 
 
 class Writer:
-    """``tell`` runs a function on the event loop; ``on_recovered`` gets the backlog once the disk takes writes."""
+    """``tell`` runs a function on the event loop; ``on_recovered`` gets the backlog once the disk takes writes,
+    ``on_room`` is called when there is room for output again."""
 
     def __init__(
         self,
@@ -77,21 +82,30 @@ class Writer:
         clock: Clock,
         tell: Callable[[Callable[[], None]], None],
         on_recovered: Callable[[int], None],
+        on_room: Callable[[], None],
     ) -> None:
         self._path = path
         self._clock = clock
         self._tell_loop = tell
         self._on_recovered = on_recovered
+        self._on_room = on_room
         self._queue: queue.SimpleQueue[Write | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._held: list[Write] = []
-        self._next_try = 0.0
+        self._is_damaged = False
+        self._aside: Path | None = None
+        """Where a damaged file was moved, until it is read."""
+        self._next_try = self._next_look = 0.0
         self._dropped = 0
+        self._is_short = False
+        """The reserve is given up: states still have room, output is dropped."""
         self.store: Store
         self.trouble = ""
         """Why nothing can be written now; empty when it can."""
         self.damage = ""
         """That the file was damaged, and what became of it."""
+        self.shortage = ""
+        """That only states are kept now."""
 
     def open(self, prepare: Callable[[Store], None]) -> None:
         """Opens the file, or begins a new one in the place of a damaged one; ``prepare`` reads what the start needs.
@@ -120,6 +134,7 @@ class Writer:
 
     def _open(self, prepare: Callable[[Store], None]) -> None:
         self.store = Store(self._path)
+        self.store.check()
         self.store.begin()
         prepare(self.store)
         self.store.open_streams()
@@ -128,8 +143,19 @@ class Writer:
     # -- the thread ---------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        try:
+            self._serve()
+        except Exception as error:
+            log.exception("the journal's thread has ended")
+            self.trouble = f"the journal does not work any more ({error}): restart the worker"
+            while (write := self._queue.get()) is not None:
+                self._fail([write], OSError(self.trouble))
+
+    def _serve(self) -> None:
         while True:
             group, is_last = self._gather()
+            if self._is_short:
+                group = self._without_output(group)
             if self._held:
                 self._endure(group, is_last)
             elif group:
@@ -143,7 +169,7 @@ class Writer:
         """What has come, and whether nothing will follow."""
         group: list[Write] = []
         try:
-            following = self._queue.get(timeout=RETRY if self._held else None)
+            following = self._queue.get(timeout=RETRY if self._held or self._is_short else None)
             while following is not None:
                 group.append(following)
                 if len(group) >= GROUP:
@@ -176,19 +202,19 @@ class Writer:
     # -- a disk that refuses ------------------------------------------------------------------------------------
 
     def _refused(self, group: Sequence[Write], error: sqlite3.Error) -> None:
-        if _is_damage(error):
-            self._begin_anew(error)
-            self._open(lambda store: None)
-            try:
-                self._tell(group, self._transaction(group))
-            except Exception as again:
-                self._fail(group, again)
-            return
         log.error("the journal cannot be written: %s", error)
-        self.trouble = f"the journal cannot be written ({error}): free some space in {self._path.parent}"
-        self._reserve.unlink(missing_ok=True)
+        if _is_damage(error):
+            self._is_damaged, self.trouble = True, f"the journal is damaged ({error})"
+        else:
+            self._say(error)
+            self._give_up_reserve()
+            group = self._without_output(group)
         self._hold(group)
         self._try_again()
+
+    def _say(self, error: Exception) -> None:
+        todo = "make it writable again" if "readonly" in str(error) else "free some space"
+        self.trouble = f"the journal cannot be written ({error}): {todo} in {self._path.parent}"
 
     def _endure(self, group: Sequence[Write], is_last: bool) -> None:
         self._hold(group)
@@ -203,9 +229,6 @@ class Writer:
         for write in group:
             if write.is_reading:
                 self._read(write)
-            elif write.is_output:
-                self._dropped += 1
-                self._fail([write], OSError(self.trouble))
             elif write.is_record and write.meanwhile is not WAITS and len(self._held) >= HELD:
                 self._dropped += 1
                 self._tell([write], [write.meanwhile])
@@ -228,36 +251,84 @@ class Writer:
 
     def _try_again(self) -> None:
         self._next_try = self._clock.monotonic() + RETRY
-        held, now = self._held, self._clock.now()
-        if self._dropped:
-            gap = GapRecord(count=self._dropped, reason="the worker's disk was full")
-            counted = Write(lambda store: store.append("output", now, [gap]), lambda result, error: None)
-            held = [*held, counted]
+        held = self._held
         try:
+            if self._is_damaged:
+                self._replace()
             results = self._transaction(held)
         except sqlite3.Error as error:
-            self.trouble = f"the journal cannot be written ({error}): free some space in {self._path.parent}"
+            self._is_damaged |= _is_damage(error)
+            self._say(error)
+            return
+        except OSError as error:
+            self._say(error)
             return
         waiting = [(write, result) for write, result in zip(held, results, strict=True) if write.meanwhile is WAITS]
-        self._held, self._dropped, self.trouble = [], 0, ""
+        self._held, self.trouble = [], ""
         log.info("the journal is written again")
         self._tell([write for write, _ in waiting], [result for _, result in waiting])
-        self._keep_reserve()
         backlog = self.store.backlog()
         self._tell_loop(lambda: self._on_recovered(backlog))
 
-    def _begin_anew(self, error: sqlite3.Error) -> None:
+    # -- a disk with little room --------------------------------------------------------------------------------
+
+    def _give_up_reserve(self) -> None:
+        self._next_look = self._clock.monotonic() + RETRY
+        if not self._is_short:
+            self._is_short, self.shortage = True, f"{self._path.parent} is full: output of jobs is not kept"
+        with suppress(OSError):
+            self._reserve.unlink(missing_ok=True)
+
+    def _without_output(self, group: Sequence[Write]) -> list[Write]:
+        """The room that is left is for states; once there is more, all is as before, and what was dropped is told."""
+        if not self._held and self._clock.monotonic() >= self._next_look:
+            self._next_look = self._clock.monotonic() + RETRY
+            if self._has_room():
+                self._keep_reserve()
+                self._is_short, self.shortage = False, ""
+                self._tell_loop(self._on_room)
+                return [self._count_of_dropped(), *group] if self._dropped else [*group]
+        output = [write for write in group if write.is_output]
+        self._dropped += len(output)
+        self._fail(output, OSError(self.shortage))
+        return [write for write in group if not write.is_output]
+
+    def _has_room(self) -> bool:
+        try:
+            disk = os.statvfs(self._path.parent)
+        except OSError:
+            return False
+        return disk.f_bavail * disk.f_frsize >= ROOM and not disk.f_flag & os.ST_RDONLY
+
+    def _count_of_dropped(self) -> Write:
+        gap = GapRecord(count=self._dropped, reason="the worker's disk was full")
+        self._dropped, now = 0, self._clock.now()
+        return Write(lambda store: store.append("output", now, [gap]), lambda result, error: None, meanwhile=None)
+
+    def _replace(self) -> None:
+        self._begin_anew(self.trouble)
+        self._open(lambda store: None)
+        self._is_damaged = False
+
+    def _begin_anew(self, why: object) -> None:
+        """Raises OSError or sqlite3.Error when that cannot be done now; it may be tried again."""
         with suppress(AttributeError, sqlite3.Error):
             self.store.close()
-        aside = self._path.with_name(f"{self._path.name}.damaged-{self._clock.now():%Y%m%dT%H%M%S}")
-        for suffix in ("", "-wal", "-shm"):
-            with suppress(FileNotFoundError):
-                self._path.with_name(self._path.name + suffix).rename(f"{aside}{suffix}")
-        kept = salvage(aside, self._path)
+        files = [self._path.with_name(self._path.name + suffix) for suffix in ("", "-wal", "-shm")]
+        if self._aside is None:
+            self._aside = self._path.with_name(f"{self._path.name}.damaged-{self._clock.now():%Y%m%dT%H%M%S}")
+            for file in files:
+                with suppress(FileNotFoundError):
+                    file.rename(file.with_name(file.name.replace(self._path.name, self._aside.name)))
+        else:
+            for file in files:
+                file.unlink(missing_ok=True)  # what the last try has begun
+        kept = salvage(self._aside, self._path, self._clock.now())
         self.damage = (
-            f"the journal was damaged ({error}); it is kept as {aside.name}, and a new one was begun with what could "
-            f"be read of it ({kept} rows): what was not delivered yet may be lost"
+            f"the journal was damaged ({why}); it is kept as {self._aside.name}, and a new one was begun with what "
+            f"could be read of it ({kept} rows): what was not delivered may be lost, and nothing before is caught up"
         )
+        self._aside = None
         log.error("%s", self.damage)
 
     def _keep_reserve(self) -> None:
