@@ -44,7 +44,9 @@ def test_nothing_is_lost_or_doubled(ects: Installation, tmp_path: Path, part: st
     assert set(told) >= expected, "an expected fire has no entry in the ledger"
     done = {instant(line) for line in _lines(account)}
     for moment in expected:
-        assert (moment in done) == (told[moment]["state"] in ("succeeded", "lost")), told[moment]
+        # Of one that is lost nobody knows whether it had begun: its beginning is durable before that.
+        if told[moment]["state"] != "lost":
+            assert (moment in done) == (told[moment]["state"] == "succeeded"), told[moment]
     if part != "worker":
         assert done >= expected, "a run was lost although the worker lived"
     else:
