@@ -14,6 +14,7 @@ from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 
 from logs import tail, tail_views
+from logs.lateness import lateness
 from logs.models import Run
 from logs.output import texts
 
@@ -92,7 +93,13 @@ class RunAdmin(ModelAdmin):
         run = self.get_object(request, object_id)
         # First the cursor: what comes in while the page is made is left to the script.
         cursor = tail.at_end(run.uuid) if run else 0
-        context = {**(extra_context or {}), "run": run, "cursor": cursor, "steps": steps_of(run, cursor) if run else []}
+        context = {
+            **(extra_context or {}),
+            "run": run,
+            "cursor": cursor,
+            "late": lateness(run) if run else None,
+            "steps": steps_of(run, cursor) if run else [],
+        }
         return super().change_view(request, object_id, form_url, context)
 
     @display(description=_("state"), label=COLOURS, ordering="state")
@@ -103,9 +110,8 @@ class RunAdmin(ModelAdmin):
     @display(description=_("late by"))
     def display_lateness(self, run: Run) -> str:
         """Between the scheduled instant and the start."""
-        if run.started_at is None or run.trigger == Run.Trigger.MANUAL:
-            return "–"
-        return f"{(run.started_at - run.scheduled_at).total_seconds():.3f} s"
+        late = lateness(run)
+        return "–" if late is None else f"{late:.3f} s"
 
     @display(description=_("duration"))
     def display_duration(self, run: Run) -> str:

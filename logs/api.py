@@ -12,6 +12,7 @@ from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.viewsets import ReadOnlyModelViewSet
 
+from logs.lateness import lateness
 from logs.models import Run, StepRun
 from logs.output import texts
 
@@ -54,6 +55,7 @@ class RunSerializer(serializers.ModelSerializer):
     """A run, or a fire that did not run. ``count`` above 1: so many fires up to ``until`` with one fate."""
 
     id = serializers.UUIDField(source="uuid")
+    late_by = serializers.SerializerMethodField(help_text="seconds from the scheduled instant to the start")
     steps = StepRunSerializer(many=True)
 
     class Meta:
@@ -70,6 +72,7 @@ class RunSerializer(serializers.ModelSerializer):
             "scheduled_at",
             "started_at",
             "finished_at",
+            "late_by",
             "attempt",
             "generation",
             "count",
@@ -77,6 +80,10 @@ class RunSerializer(serializers.ModelSerializer):
             "shared",
             "steps",
         ]
+
+    def get_late_by(self, run: Run) -> float | None:
+        """None for what has not started, and for what was started by hand."""
+        return lateness(run)
 
 
 class RunFilter(django_filters.FilterSet):

@@ -314,8 +314,7 @@ class TestRule5:
 
     def test_its_right_is_then_that_of_the_new_session(self, cluster: Cluster, worker: Worker) -> None:
         worker.at(110.0)
-        for time in (130.0, 140.0):
-            cluster.time = time
+        for cluster.time in (130.0, 140.0):
             cluster.store.revoke(worker.lease)
             worker.standing.session_lost(worker.session)
             worker.renew_session()
@@ -349,9 +348,9 @@ class TestRule5:
         assert [action.run for action in worker.actions if isinstance(action, Kill)] == [worker.starts[0].run]
 
     def test_a_standby_that_starts_late_has_the_higher_fence(self, cluster: Cluster, worker: Worker) -> None:
-        worker.at(110.0)
-        worker.plan.ended(worker.starts[0].run, "succeeded", "")
-        worker.at(120.0)
+        for time in (110.0, 120.0):
+            worker.at(time)
+            worker.plan.ended(worker.starts[-1].run, "succeeded", "")
         assert worker.starts[1].fence > worker.starts[0].fence
 
 

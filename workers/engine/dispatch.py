@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from coordination import logformat
 from coordination.documents import PipelineDocument
 from coordination.records import RunRecord, RunState
 from workers.engine.capacity import Begin, Capacity, Place
@@ -149,6 +150,7 @@ class Dispatcher:
 
     async def _run(self, going: _Going) -> None:
         document, spec = going.document, going.spec
+        logformat.RUN.set(spec.run)  # for all that is logged in this task
         try:
             record = await self._execute(going)
         except Exception:

@@ -216,17 +216,7 @@ class Service:
             carry_out=self._carry_out,
             clock=self._clock,
         )
-        self._definitions = Definitions(
-            keys=self._keys,
-            acceptance=acceptance,
-            journal=self._journal,
-            plan=self._plan,
-            shared=self._shared,
-            make_fires=occasions,
-            carry_out=self._carry_out,
-            clock=self._clock,
-            generations=await self._journal.generations(),
-        )
+        self._definitions = self._make_definitions(acceptance, await self._journal.generations())
         commands = Commands(
             keys=self._keys,
             acceptance=acceptance,
@@ -254,6 +244,19 @@ class Service:
         # What is here now stays for long: looking through all of it for garbage takes a second at 100,000 pipelines.
         gc.freeze()
         log.info("node %s (%s) is ready", self._identity.name, self._identity.node)
+
+    def _make_definitions(self, acceptance: Acceptance, generations: dict[str, int]) -> Definitions:
+        return Definitions(
+            keys=self._keys,
+            acceptance=acceptance,
+            journal=self._journal,
+            plan=self._plan,
+            shared=self._shared,
+            make_fires=occasions,
+            carry_out=self._carry_out,
+            clock=self._clock,
+            generations=generations,
+        )
 
     async def _end(self) -> None:
         self._draining = True
