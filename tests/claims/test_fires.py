@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from coordination import fires, upkeep
 from coordination.fires import Claim, Decision, FireRecord, Illegal, Seen
+from coordination.gateway import KeyValue
 from coordination.keys import Keys
 from tests.simulation.world import wall
 
@@ -124,3 +125,8 @@ def test_every_instant_is_in_exactly_one_place(moves: list[tuple[int, str]]) -> 
             record = fires.take_over(record, run, None, "")
     places = [*record.open, *(run.instant for run in record.runs), *(decision.instant for decision in record.recent)]
     assert sorted(places) == [instant for instant in expected if instant <= record.mark]
+
+
+def test_unreadable_bytes_are_void() -> None:
+    item = KeyValue("/fires/p", b"{", create_revision=3, mod_revision=7, version=2)
+    assert fires.seen(item) == Seen(None, 7)

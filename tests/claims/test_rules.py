@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from coordination import fires, upkeep
-from coordination.fires import SESSION_TTL, Epoch, FireRecord, Seen
-from coordination.gateway import Compare, Put
+from coordination.fires import SESSION_TTL, Epoch, FireRecord
+from coordination.gateway import Compare
 from coordination.identity import SHARED, fire_run_id
 from tests.claims.cluster import KEYS, NAMES, PIPELINE, START, Cluster, Worker, document, instants, notes
 from tests.simulation.world import wall
@@ -387,12 +387,6 @@ def test_a_run_that_outlived_its_right_is_an_orphan(policy: Any) -> None:
     worker.settle()
     assert [entry.state for entry in cluster.record.recent] == ["lost"]
     assert [again.attempt for again in worker.starts[1:]] == ([2] if policy == "rerun" else [])
-
-
-def test_unreadable_bytes_are_void() -> None:
-    cluster = Cluster()
-    cluster.store.transact((), (Put(KEYS.fires(PIPELINE), b"{"),))
-    assert fires.seen(cluster.store.get(KEYS.fires(PIPELINE))) == Seen(None, cluster.store.revision)
 
 
 def test_a_start_is_given_once(cluster: Cluster, worker: Worker) -> None:
