@@ -5,6 +5,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import path
@@ -17,6 +18,7 @@ from logs import tail, tail_views
 from logs.lateness import lateness
 from logs.models import Run
 from logs.output import texts
+from logs.search import search
 
 COLOURS = {
     "running": "info",
@@ -45,8 +47,11 @@ class RunAdmin(ModelAdmin):
         "display_reason",
     ]
     list_display_links = ["display_state", "pipeline_name"]
-    list_filter = ["state", "trigger"]
-    search_fields = ["pipeline_name", "uuid"]
+    list_filter = ["state"]
+    search_fields = ["uuid"]
+    search_help_text = _("Name of a pipeline or a node, or an id")
+    sortable_by = ()
+    """By no column: in any other order the whole history would have to be sorted."""
     list_per_page = 50
     paginator = InfinitePaginator
     show_full_result_count = False
@@ -66,6 +71,12 @@ class RunAdmin(ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Retention deletes."""
         return False
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Run], search_term: str
+    ) -> tuple[QuerySet[Run], bool]:
+        """Never by comparing texts in the history."""
+        return search(queryset, search_term), False
 
     def get_urls(self) -> list[Any]:
         """The two ways to follow a run."""
