@@ -59,13 +59,16 @@ class Installation:
         self.log = directory.with_name(directory.name + ".log")
         self.api = httpx.Client(base_url=f"{self.url}/api/v1/", timeout=10)
         self.workers: list[subprocess.Popen[bytes]] = []
+        self.node = ""
+        """The id of the worker that belongs to it."""
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         self.process = self.manage("single")
         wait_for("readyz answers 200", self.is_ready, 90)
         self.sign_in()
-        wait_for("the worker is online", lambda: [n for n in self.nodes() if n["status"] == "online"])
+        online = wait_for("the worker is online", lambda: [n for n in self.nodes() if n["status"] == "online"])
+        self.node = str(online[0]["id"])
 
     def manage(self, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
@@ -141,7 +144,7 @@ class Installation:
             "schedule": schedule,
             "enabled": True,
             "steps": steps,
-            "nodes": [self.nodes()[0]["id"]],
+            "nodes": [self.node],
             **more,
         }
         return str(self.post("pipelines/", body)["id"])

@@ -41,7 +41,7 @@ def _put(etcd: SyncEtcd, key: str, value: bytes) -> None:
 
 
 def test_forged_altered_replayed_and_copied_documents(ects: Installation, etcd: SyncEtcd, tmp_path: Path) -> None:
-    node = ects.nodes()[0]["id"]
+    node = ects.node
     other = str(uuid.uuid4())
     proof = tmp_path / "proof"
     step = {"task": ects.task("shell", "echo honest"), "position": 0}
