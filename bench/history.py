@@ -1,0 +1,217 @@
+"""Bench of a long history: how fast the pages about it are, over the real web process.
+
+Fills a database with runs of 200 pipelines on 10 nodes over the last weeks, with their statistics, and the newest of
+them with steps and output. Then asks for each page 40 times. Prints one JSON object a line: {"figure", "value", "unit",
+"against", "ratio"}; the value is the 95th percentile, the ratio 100 ms divided by it: 1 and more is good.
+
+``--runs``: 5,000,000 on SQLite, 20,000,000 with ``--mariadb`` (a private MariaDB), unless told otherwise; ``--quick``
+takes 200,000. The database is SQLite, or what ECTS_DATABASE_URL names.
+"""
+
+import argparse
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+if "--mariadb" in sys.argv:
+    again = [sys.executable, *(word for word in sys.argv if word != "--mariadb"), "--large"]
+    os.execvp("bash", ["bash", "-c", 'source scripts/lib/development.sh; with_mariadb "$@"', "bash", *again])
+
+import django  # noqa: E402
+
+DIRECTORY = tempfile.TemporaryDirectory()
+os.environ |= {
+    "DJANGO_SETTINGS_MODULE": "ects_site.settings",
+    "ECTS_DATA_DIR": DIRECTORY.name,
+    "ECTS_DATABASE_URL": os.environ.get("ECTS_DATABASE_URL", f"sqlite:///{DIRECTORY.name}/ects.sqlite3"),
+    "ECTS_LOG_LEVEL": "ERROR",
+}
+django.setup()
+
+import httpx  # noqa: E402
+from django.contrib.auth import get_user_model  # noqa: E402
+from django.core.management import call_command  # noqa: E402
+from django.db import connection, transaction  # noqa: E402
+from django.utils import timezone  # noqa: E402
+
+from bench._worker import percentile, say  # noqa: E402
+from coordination.identity import fire_run_id  # noqa: E402
+from logs import rollups  # noqa: E402
+from logs.models import Output, Run, StepRun  # noqa: E402
+from logs.rollups import Counted  # noqa: E402
+from pipelines.models import Pipeline  # noqa: E402
+from workers.models import Node  # noqa: E402
+
+AIM = 100.0
+"""Milliseconds."""
+
+TIMES = 40
+PIPELINES, NODES = 200, 10
+STATES = ("succeeded",) * 17 + ("failed", "skipped", "missed")
+BATCH = 20_000
+DETAILED = 20_000
+"""The newest runs, which have steps and output."""
+
+FIELDS = (
+    *("uuid", "pipeline", "pipeline_name", "node", "node_name", "trigger", "state", "reason"),
+    *("scheduled_at", "started_at", "finished_at", "attempt", "generation", "count", "until"),
+    *("shared", "provisional", "expires_at"),
+)
+"""Of a run, in the order of the rows below."""
+
+PASSWORD = secrets.token_urlsafe(12)
+
+
+class Filler:
+    """Writes runs, oldest first."""
+
+    def __init__(self, runs: int) -> None:
+        self.runs = runs
+        self.begin = timezone.now().replace(microsecond=0) - timedelta(seconds=runs // 4)
+        self.nodes = [Node.objects.create(name=f"node-{number:02}", online=True) for number in range(NODES)]
+        made = [Pipeline(name=f"pipeline-{number:03}", schedule="*/5 * * * *") for number in range(PIPELINES)]
+        self.pipelines = Pipeline.objects.bulk_create(made)
+
+    def fill(self) -> None:
+        """All of them, with their statistics."""
+        for start in range(0, self.runs, BATCH):
+            rows = [self._row(number) for number in range(start, min(start + BATCH, self.runs))]
+            with transaction.atomic():
+                self._insert(rows)
+                rollups.move([], [self._counted(row) for row in rows])
+            if start // BATCH % 50 == 0:
+                print(f"{start} of {self.runs} runs", file=sys.stderr, flush=True)
+        self._detail()
+
+    def _row(self, number: int) -> tuple[Any, ...]:
+        pipeline, node = self.pipelines[number % PIPELINES], self.nodes[number // PIPELINES % NODES]
+        state = STATES[number * 7 % len(STATES)]
+        at = self.begin + timedelta(seconds=number // 4, milliseconds=number % 4)
+        ran = state in ("succeeded", "failed")
+        name = uuid.UUID(fire_run_id(str(pipeline.pk), at, str(node.pk), 1))
+        return (
+            name, pipeline.pk, pipeline.name, node.pk, node.name, "schedule", state, "" if ran else "why", at,
+            at if ran else None, at + timedelta(milliseconds=300 + number % 900) if ran else None, 1, 1, 1, None, False,
+            False, None,
+        )  # fmt: skip
+
+    def _insert(self, rows: list[tuple[Any, ...]]) -> None:
+        fields = [field for field in Run._meta.concrete_fields if not field.primary_key]
+        named = {name: place for place, name in enumerate(FIELDS)}
+        assert set(named) == {field.name for field in fields}
+        places = ", ".join(["%s"] * len(fields))
+        names = ", ".join(connection.ops.quote_name(field.column) for field in fields)
+        adapted = [
+            tuple(field.get_db_prep_save(row[named[field.name]], connection) for field in fields) for row in rows
+        ]
+        with connection.cursor() as cursor:
+            cursor.executemany(f"INSERT INTO {Run._meta.db_table} ({names}) VALUES ({places})", adapted)
+
+    def _counted(self, row: tuple[Any, ...]) -> Counted:
+        return Counted(row[1], row[3], row[6], row[8], row[9], row[10], 1)
+
+    def _detail(self) -> None:
+        newest = list(Run.objects.order_by("-pk").values_list("uuid", flat=True)[:DETAILED])
+        values = {"position": 0, "task": 1, "task_name": "t", "kind": "shell", "state": "succeeded"}
+        steps = [StepRun(run_id=run, index=index, **values) for run in newest for index in (0, 1)]
+        StepRun.objects.bulk_create(steps, batch_size=2000)
+        text = b"2026-01-01 00:00:00 backup of /srv/data: nothing wrong\n" * 20
+        pieces = [Output(run=run, index=0, number=0, offset=0, data=text) for run in newest]
+        Output.objects.bulk_create(pieces, batch_size=1000)
+
+
+def pages() -> dict[str, str]:
+    """What is asked for."""
+    run = Run.objects.order_by("-pk").first()
+    assert run is not None
+    pipeline, node = Pipeline.objects.get(name="pipeline-003").pk, Node.objects.get(name="node-03").pk
+    day = (timezone.now() - timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {
+        "runs": "/admin/logs/run/",
+        "runs by state": "/admin/logs/run/?state__exact=failed",
+        "runs by pipeline": f"/admin/logs/run/?pipeline={pipeline}",
+        "runs by pipeline and state": f"/admin/logs/run/?pipeline={pipeline}&state__exact=missed",
+        "runs by node": f"/admin/logs/run/?node={node}",
+        "search by name": "/admin/logs/run/?q=pipeline-00",
+        "a run": f"/admin/logs/run/{run.pk}/change/",
+        "news of a run": f"/admin/logs/run/{run.uuid}/poll/",
+        "pipelines": "/admin/pipelines/pipeline/",
+        "why": f"/admin/pipelines/pipeline/{pipeline}/explain/?at={run.scheduled_at.isoformat().replace('+', '%2B')}",
+        "API, runs": "/api/v1/runs/",
+        "API, runs since": f"/api/v1/runs/?since={day}",
+        "API, runs by pipeline and state": f"/api/v1/runs/?pipeline={pipeline}&state=failed",
+        "metrics": "/metrics",
+    }
+
+
+@contextmanager
+def web() -> Iterator[httpx.Client]:
+    """The web process as the product starts it, and a browser that is signed in."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    command = [
+        *(sys.executable, "-m", "gunicorn", "ects_site.wsgi", "--bind", f"127.0.0.1:{port}", "--workers", "2"),
+        *("--worker-class", "gthread", "--threads", "32", "--no-control-socket", "--log-level", "warning"),
+    ]
+    process = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"ECTS_PORT": str(port)})
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120, follow_redirects=True) as client:
+            while True:
+                with suppress(httpx.TransportError):
+                    if client.get("/healthz").status_code == 200:
+                        break
+                time.sleep(0.1)
+            client.get("/admin/login/")
+            form = {"username": "bench", "password": PASSWORD, "csrfmiddlewaretoken": client.cookies["csrftoken"]}
+            assert client.post("/admin/login/?next=/admin/", data=form).status_code == 200
+            yield client
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def main() -> None:
+    """Reads the command line, fills and measures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="200,000 runs")
+    parser.add_argument("--runs", type=int, help="so many")
+    parser.add_argument("--large", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    runs = options.runs or (200_000 if options.quick else 20_000_000 if options.large else 5_000_000)
+    call_command("migrate", verbosity=0, interactive=False)
+    get_user_model().objects.create_superuser("bench", password=PASSWORD)
+    began = time.monotonic()
+    Filler(runs).fill()
+    say(f"filling, {runs} runs", runs / (time.monotonic() - began), "runs/s", "the same", 1)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE" if connection.vendor == "sqlite" else f"ANALYZE TABLE {Run._meta.db_table}")
+    asked = pages()
+    connection.close()
+    with web() as client:
+        for name, address in asked.items():
+            client.get(address)
+            times = []
+            for _ in range(TIMES):
+                start = time.perf_counter()
+                reply = client.get(address)
+                times.append((time.perf_counter() - start) * 1e3)
+                assert reply.status_code == 200, (address, reply.status_code)
+            value = percentile(times, 0.95)
+            say(f"{name}, 95th percentile with {runs} runs on {connection.vendor}", value, "ms", "100 ms", AIM / value)
+
+
+if __name__ == "__main__":
+    main()
