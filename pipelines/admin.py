@@ -81,6 +81,7 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
     inlines = [StepInline, BindingInline]
     list_display = ["titled", "scheduled", "next_fire", "last_state", "paused_label", "published_label", "enabled"]
     list_filter = ["enabled", "paused"]
+    list_per_page = 50
     search_fields = ["name", "description", "schedule"]
     autocomplete_fields = ["on_success", "on_failure", "calendars"]
     readonly_fields = ["fires", "paused", "publication", "ledger", "created_at", "updated_at"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from cron_descriptor import ExpressionDescriptor, Options
@@ -59,20 +60,23 @@ def is_silenced(schedule: Schedule, now: datetime) -> bool:
 def words(text: str) -> str:
     """The schedule in words, in the language of the request; empty where there are none."""
     head, _space, rest = text.strip().partition(" ")
+    locale = "zh_CN" if (get_language() or "").startswith("zh") else "en_US"
     if head.lower() in ALIASES:
-        return _described(ALIASES[head.lower()])
+        return _described(ALIASES[head.lower()], locale)
     if head.lower() == "@every":
         return _("Every %(interval)s") % {"interval": rest.strip()}
     if head.lower() == "@at":
         return _("Once, at %(instant)s") % {"instant": rest.strip()}
     fixed = {"@manual": _("Only by hand"), "@reboot": _("When the worker starts")}
-    return fixed.get(head.lower()) or _described(text)
+    return fixed.get(head.lower()) or _described(text, locale)
 
 
-def _described(expression: str) -> str:
+@lru_cache(maxsize=4096)
+def _described(expression: str, locale: str) -> str:
+    """Remembered: it takes a millisecond, and a list has many."""
     options: Any = Options()
     options.use_24hour_time_format = True
-    options.locale_code = "zh_CN" if (get_language() or "").startswith("zh") else "en_US"
+    options.locale_code = locale
     try:
         return str(ExpressionDescriptor(expression.replace("?", "*"), options).get_full_description())
     except (FormatError, MissingFieldException, WrongArgumentException, ValueError, IndexError, KeyError):

@@ -128,8 +128,8 @@ async def test_survivors_of_an_earlier_life(bench: Bench) -> None:
         "setsid sleep 600 & sleep 600", env={"ECTS_RUN_ID": OWN + "old", "PATH": os.environ["PATH"]}
     )
     await until(lambda: len([one for one in snapshot() if one.run == OWN + "old"]) == 3)
-    assert await bench.hands.reaper.kill_run(OWN + "old") == 3
-    assert await bench.hands.reaper.kill_run(OWN + "old") == 0
+    assert await bench.hands.reaper.kill_runs([OWN + "old"]) == 3
+    assert await bench.hands.reaper.kill_runs([OWN + "old"]) == 0
     await leader.wait()
 
 

@@ -1,7 +1,7 @@
 """What a worker owes to its earlier life: kill what survived of it, and end what it left open."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 from msgspec import structs
 
@@ -14,8 +14,11 @@ log = logging.getLogger(__name__)
 LOST = "the worker stopped while it was running"
 NEVER_BEGUN = "the worker stopped before it could begin"
 
-KillSurvivors = Callable[[str], Awaitable[int]]
-"""Kills every process of a run by its id and returns how many there were, when none is left."""
+KillSurvivors = Callable[[Collection[str]], Awaitable[int]]
+"""Kills every process of these runs (by id) and returns how many there were, when none is left."""
+
+TOGETHER = 200
+"""Runs whose ends are written in one go."""
 
 
 async def recover(journal: Journal, kill_survivors: KillSurvivors, clock: Clock) -> int:
@@ -24,13 +27,13 @@ async def recover(journal: Journal, kill_survivors: KillSurvivors, clock: Clock)
     Their processes are dead before the record says so.
     """
     left = await journal.open_runs()
-    for run, steps in left:
-        survivors = await kill_survivors(run.run)
-        if survivors:
-            log.warning("run %s of %s: killed %d surviving processes", run.run, run.pipeline_name, survivors)
-        await journal.state(*_closed(run, steps, clock))
-    if left:
-        log.warning("%d runs of the worker's earlier life are closed", len(left))
+    if not left:
+        return 0
+    survivors = await kill_survivors([run.run for run, _ in left])
+    for start in range(0, len(left), TOGETHER):
+        some = left[start : start + TOGETHER]
+        await journal.state(*(record for run, steps in some for record in _closed(run, steps, clock)))
+    log.warning("%d runs of the worker's earlier life are closed, %d processes killed", len(left), survivors)
     return len(left)
 
 

@@ -158,7 +158,7 @@ class Service:
             guard=self._guard,
             groups=self._options.groups,
         )
-        await recover(self._journal, self._hands.reaper.kill_run, self._clock)
+        await recover(self._journal, self._hands.reaper.kill_runs, self._clock)
         self._plan = Plan(
             self._identity.node,
             started_at=self._started_at,
