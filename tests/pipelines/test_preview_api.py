@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tests.pipelines import makers
 from tests.pipelines.test_api import refusing
 
 __all__ = ["refusing"]
