@@ -37,6 +37,16 @@ class PipelineForm(forms.ModelForm):
             "ends_at": _("No fires after."),
             "jitter": _("Starts up to so much later, always the same for one instant; 0: exactly on time."),
             "timeout": _("For the whole run; 0: none."),
+            "overlap": _("What becomes of a fire while the run before it is going."),
+            "placement": _(
+                "One node: each fire runs on one of the bound nodes, and never on two. A change between every and one "
+                "takes effect 30 s after it is saved, on all nodes at once."
+            ),
+            "on_node_loss": _("Of one node: what becomes of a run whose node is lost."),
+            "misfire": _("Fires that were late by more than the grace, or came while the worker was down."),
+            "misfire_grace": _("A fire that begins within so many seconds counts as on time."),
+            "misfire_window": _("Nothing older than this is caught up."),
+            "misfire_cap": _("At most so many are caught up."),
             "on_success": _("Run when every strong step succeeded."),
             "on_failure": _("Run when a strong step failed."),
         }
