@@ -15,7 +15,8 @@ prepare_development() {
     make_venv .venv requirements-dev.txt
 }
 
-# with_mariadb COMMAND...: runs it with a private MariaDB, whose URL is in ECTS_DATABASE_URL; fast, not durable.
+# with_mariadb COMMAND...: runs it with a private MariaDB, whose URL is in ECTS_DATABASE_URL; fast, not durable. Its
+# buffer pool has MARIADB_POOL (256M).
 with_mariadb() {
     local directory status=0 user
     directory=$(mktemp -d /tmp/ects-mariadb.XXXXXX)
@@ -24,7 +25,7 @@ with_mariadb() {
     mariadb-install-db --no-defaults --user="$user" --datadir="$directory/data" --auth-root-authentication-method=normal \
         --skip-test-db >"$directory/install.log" 2>&1 || { cat "$directory/install.log" >&2; return 1; }
     mariadbd --no-defaults --user="$user" --datadir="$directory/data" --socket="$directory/socket" --skip-networking \
-        --innodb-flush-log-at-trx-commit=0 --innodb-buffer-pool-size=256M --innodb-doublewrite=0 --sync-binlog=0 \
+        --innodb-flush-log-at-trx-commit=0 --innodb-buffer-pool-size="${MARIADB_POOL:-256M}" --innodb-doublewrite=0 --sync-binlog=0 \
         --pid-file="$directory/pid" --character-set-server=utf8mb4 >"$directory/server.log" 2>&1 &
     local server=$!
     for _ in $(seq 200); do
