@@ -77,6 +77,12 @@ FIELDS = (
 )
 """Of a run, in the order of the rows below."""
 
+RANDOM_UUID = {
+    "sqlite": "lower(hex(randomblob(16)))",
+    "mysql": "CONCAT(LEFT(MD5(RAND()), 12), '4', LEFT(MD5(RAND()), 3), 'a', LEFT(MD5(RAND()), 15))",
+}
+"""As an expression of the database; MariaDB takes only what is a UUID of RFC 9562."""
+
 PASSWORD = secrets.token_urlsafe(12)
 
 
@@ -121,7 +127,7 @@ class Filler:
                 moved = f"date({field.column}, '+{days} days') || substr({field.column}, 11)"
             copied[f"`{field.column}`"] = moved if isinstance(field, DateTimeField) else f"`{field.column}`"
         if model is Run:
-            copied["`uuid`"] = "lower(hex(randomblob(16)))" if connection.vendor == "sqlite" else "MD5(RAND())"
+            copied["`uuid`"] = RANDOM_UUID[connection.vendor]
         table = model._meta.db_table
         return (
             f"INSERT INTO {table} ({', '.join(copied)}) SELECT {', '.join(copied.values())} FROM {table} WHERE {which}"
