@@ -1,0 +1,110 @@
+"""A long absence of the console and a worker killed in the middle of output: every run and every byte comes, once."""
+
+import os
+import signal
+import subprocess
+from collections import Counter
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from tests.endtoend.installation import Installation, descendants, instant, wait_for
+
+PIPELINES = int(os.environ.get("ECTS_TEST_PIPELINES", "20"))
+"""Runs a second."""
+
+SECONDS = int(os.environ.get("ECTS_TEST_ABSENCE", "4"))
+"""Of the console's absence, and of each time before and after."""
+
+LINES = 400
+SCRIPT = """\
+echo "begun $ECTS_RUN_ID $ECTS_SCHEDULED_AT" >> {account}
+seq -f "$ECTS_RUN_ID line %g" 1 200; sleep 0.3; seq -f "$ECTS_RUN_ID line %g" 201 400
+echo "ended $ECTS_RUN_ID" >> {account}
+"""
+
+
+def test_every_run_and_every_byte_comes_once(ects: Installation, tmp_path: Path) -> None:
+    account = tmp_path / "account"
+    account.touch()
+    worker = ects.add_worker("delivery")
+    node = next(node["id"] for node in ects.nodes() if node["name"] == "delivery")
+    steps = [{"task": ects.task("shell", SCRIPT.format(account=account))}]
+    pipelines = [
+        ects.pipeline("* * * * * *", steps, nodes=[node], overlap="allow", misfire="skip") for _ in range(PIPELINES)
+    ]
+    wait_for("they run", lambda: _begun(account) >= PIPELINES * SECONDS, SECONDS * 4)
+    console = [web := ects.child("gunicorn"), *descendants(web)]
+    for pid in console:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        before = _begun(account)
+        wait_for("they go on", lambda: _begun(account) >= before + PIPELINES * SECONDS // 2, SECONDS * 4)
+        worker = _killed_and_started_again(ects, worker)
+        before = _begun(account)
+        wait_for("they go on again", lambda: _begun(account) >= before + PIPELINES * SECONDS // 2, SECONDS * 4)
+    finally:
+        for pid in console:
+            os.kill(pid, signal.SIGCONT)
+    for pipeline in pipelines:
+        ects.disable(pipeline)
+    wait_for("all is told", lambda: _told(ects, pipelines, account), 60 + SECONDS * 4)
+    _compare(ects, pipelines, account)
+
+
+def _killed_and_started_again(ects: Installation, worker: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
+    worker.send_signal(signal.SIGKILL)
+    worker.wait()
+    ects.workers.remove(worker)
+    again = ects.manage("runworker", "--state-dir", str(ects.directory / "worker-delivery"))
+    ects.workers.append(again)
+    return again
+
+
+def _begun(account: Path) -> int:
+    return account.read_text().count("begun ")
+
+
+def _executions(account: Path) -> list[str]:
+    return [line.split()[1] for line in account.read_text().splitlines() if line.startswith("begun ")]
+
+
+def _told(ects: Installation, pipelines: list[str], account: Path) -> bool:
+    """Whether all executions are in the ledger, with an end."""
+    executed = set(_executions(account))
+    known = {run["id"] for pipeline in pipelines for run in ects.runs(pipeline, limit=500) if run["state"] != "running"}
+    return executed <= known
+
+
+def _compare(ects: Installation, pipelines: list[str], account: Path) -> None:
+    executions = Counter(_executions(account))
+    ended = {line.split()[1] for line in account.read_text().splitlines() if line.startswith("ended ")}
+    assert set(executions.values()) == {1}, "none ran twice"
+    rows: dict[str, dict[str, Any]] = {}
+    for pipeline in pipelines:
+        found = ects.runs(pipeline, limit=500)
+        rows |= {row["id"]: row for row in found}
+        _without_hole(found)
+    ran = {run: row for run, row in rows.items() if row["started_at"]}
+    assert set(ran) == set(executions), "the ledger shows exactly what ran"
+    assert any(row["state"] == "lost" for row in ran.values()), "the worker was killed while jobs were going"
+    for run, row in ran.items():
+        whole = "".join(f"{run} line {number}\n" for number in range(1, LINES + 1))
+        output = ects.api.get(f"runs/{run}/output/").text
+        if row["state"] == "lost":
+            assert whole.startswith(output), "the beginning, once"
+        else:
+            assert row["state"] == "succeeded"
+            assert run in ended
+            assert output == whole
+
+
+def _without_hole(rows: list[dict[str, Any]]) -> None:
+    """Every second from the first to the last is accounted for, once."""
+    seconds: Counter[datetime] = Counter()
+    for row in rows:
+        begin, end = instant(row["scheduled_at"]), instant(row["until"] or row["scheduled_at"])
+        step = (end - begin) / max(row["count"] - 1, 1)
+        seconds.update(begin + step * number for number in range(row["count"]))
+    assert set(seconds.values()) == {1}
+    assert len(seconds) == (max(seconds) - min(seconds)).total_seconds() + 1
