@@ -171,7 +171,7 @@ class Filler:
             cursor.executemany(f"INSERT INTO {Run._meta.db_table} ({names}) VALUES ({places})", adapted)
 
     def _counted(self, row: tuple[Any, ...]) -> Counted:
-        return Counted(row[1], row[3], row[6], row[8], row[9], row[10], 1)
+        return Counted(row[1], row[3], row[6], row[8], row[9], row[10], 1, "schedule")
 
     def _detail(self) -> None:
         newest = list(Run.objects.order_by("-pk").values_list("uuid", flat=True)[:DETAILED])

@@ -15,6 +15,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, InfoMetricFamily, 
 from prometheus_client.registry import Collector
 
 from logs.models import Rollup, Run
+from logs.rollups import EVERY
 from pipelines.models import Control, Pipeline, Publication
 from workers.models import Node
 
@@ -101,7 +102,7 @@ def _outbox() -> Iterator[Metric]:
 def _runs() -> Iterator[Metric]:
     yield _gauge("ects_runs_running", "Runs that have no end yet.", Run.objects.filter(state="running").count())
     since = timezone.now() - timedelta(hours=HOURS)
-    recent = Rollup.objects.filter(span=Rollup.Span.HOUR, begins_at__gt=since)
+    recent = Rollup.objects.filter(pipeline=EVERY, span=Rollup.Span.HOUR, begins_at__gt=since)
     sums = recent.aggregate(**{state: Sum(state) for state in Run.State.values})
     family = GaugeMetricFamily(f"ects_fires_{HOURS}h", f"Fires due in the last {HOURS} hours.", labels=["state"])
     for state, count in sums.items():

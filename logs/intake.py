@@ -160,8 +160,7 @@ def _held(wanted: Collection[UUID]) -> dict[UUID, _Held]:
     if not wanted:
         return {}
     runs = Run.objects.select_for_update().filter(uuid__in=sorted(wanted)).order_by()
-    counted = "pipeline", "node", "state", "scheduled_at", "started_at", "finished_at", "count"
-    rows = runs.values_list("uuid", "node", "shared", "provisional", *counted)
+    rows = runs.values_list("uuid", "node", "shared", "provisional", *rollups.FIELDS)
     return {uuid: _Held(node, shared, provisional, Counted(*rest)) for uuid, node, shared, provisional, *rest in rows}
 
 
@@ -193,6 +192,7 @@ def _counted(record: RunRecord, node: UUID) -> Counted:
         record.started_at,
         record.finished_at,
         record.count,
+        record.trigger,
     )
 
 

@@ -174,9 +174,11 @@ class Retention(models.Model):
 class Rollup(models.Model):
     """What came of the fires of one pipeline on one node that were due in one hour or day (UTC).
 
-    Kept in the transaction that writes the runs (``logs.rollups``), and kept when these are deleted. A gap counts as
-    many fires. Durations, in milliseconds, are of runs whose end the worker saw: one is in the first of ``up_to_…``
-    that it does not exceed. ``running`` counts those that have no end yet.
+    Kept in the transaction that writes the runs (``logs.rollups``), and kept when these are deleted. The rows of the
+    nil pipeline are the sums of the node's pipelines: pages about everything read these few. A gap counts as many
+    fires. Durations, in milliseconds, are of runs whose end the worker saw: one is in the first of ``up_to_…``
+    that it does not exceed. ``running`` counts those that have no end yet, ``late`` those that began more than a second
+    late.
     """
 
     class Span(models.TextChoices):
@@ -196,6 +198,7 @@ class Rollup(models.Model):
     skipped = models.BigIntegerField(default=0, db_default=0)
     missed = models.BigIntegerField(default=0, db_default=0)
     lost = models.BigIntegerField(default=0, db_default=0)
+    late = models.BigIntegerField(default=0, db_default=0)
     duration_sum = models.BigIntegerField(default=0, db_default=0)
     duration_min = models.BigIntegerField(null=True)
     duration_max = models.BigIntegerField(null=True)

@@ -28,14 +28,21 @@ BUCKETS = {
 }
 """The most milliseconds that a duration in this column has."""
 
+EVERY = UUID(int=0)
+"""Stands for the pipeline in the rows that sum up all of a node's. Ids of pipelines are random: none is nil."""
+
+LATE = timedelta(seconds=1)
+"""What begins later than this after its instant counts as late."""
+
 LONGEST = 10 * 366 * 86_400_000
 """Milliseconds; what is said to have taken longer is counted as this, so that no sum can overflow."""
 
 _BOUNDS = [bound for bound in BUCKETS.values() if bound is not None]
 _STATES = list(Run.State.values)
 _KEY = ["pipeline", "span", "begins_at", "node"]
-_SUMS = [*_STATES, "duration_sum", *BUCKETS]
-_SUM, _FIRST = len(_STATES), len(_STATES) + 1
+_SUMS = [*_STATES, "late", "duration_sum", *BUCKETS]
+_LATE = len(_STATES)
+_SUM, _FIRST = _LATE + 1, _LATE + 2
 _COLUMN = {state: number for number, state in enumerate(_STATES)}
 
 Key = tuple[UUID, str, datetime, UUID]
@@ -51,11 +58,16 @@ class Counted(NamedTuple):
     started_at: datetime | None
     finished_at: datetime | None
     fires: int
+    trigger: str
+
+
+FIELDS = ("pipeline", "node", "state", "scheduled_at", "started_at", "finished_at", "count", "trigger")
+"""Of ``Run``, in the order of ``Counted``."""
 
 
 def counted(run: Run) -> Counted:
     """As it stands in the database."""
-    return Counted(run.pipeline, run.node, run.state, run.scheduled_at, run.started_at, run.finished_at, run.count)
+    return Counted(*(getattr(run, name) for name in FIELDS))
 
 
 class _Sums:
@@ -70,6 +82,8 @@ class _Sums:
 
     def add(self, run: Counted, sign: int) -> None:
         self.sums[_COLUMN[run.state]] += sign * run.fires
+        if is_late(run):
+            self.sums[_LATE] += sign
         if (took := duration(run)) is not None:
             self.sums[_SUM] += sign * took
             self.sums[_FIRST + bisect_left(_BOUNDS, took)] += sign
@@ -83,6 +97,11 @@ class _Sums:
     def _widen(self, least: int, most: int) -> None:
         self.least = least if self.least is None else min(self.least, least)
         self.most = most if self.most is None else max(self.most, most)
+
+
+def is_late(run: Counted) -> bool:
+    """Whether it began, and late; what was started by hand has no instant to be late for."""
+    return run.started_at is not None and run.trigger != Run.Trigger.MANUAL and run.started_at - run.scheduled_at > LATE
 
 
 def duration(run: Counted) -> int | None:
@@ -108,7 +127,7 @@ def move(before: Collection[Counted], after: Collection[Counted]) -> None:
             if sums is None:
                 sums = hours[key] = _Sums()
             sums.add(run, sign)
-    _accumulate(_with_days(hours))
+    _accumulate(_with_days(_with_all(hours)))
 
 
 def _accumulate(found: Mapping[Key, _Sums]) -> None:
@@ -120,6 +139,14 @@ def _accumulate(found: Mapping[Key, _Sums]) -> None:
     table = Table(Rollup, [*_KEY, *names, "duration_min", "duration_max"], _KEY)
     values = ((*key, *(sums.sums[place] for place in places), sums.least, sums.most) for key, sums in rows)
     table.accumulate(table.adapted(values), names, least="duration_min", most="duration_max")
+
+
+def _with_all(hours: Mapping[tuple[UUID, datetime, UUID], _Sums]) -> dict[tuple[UUID, datetime, UUID], _Sums]:
+    summed: dict[tuple[UUID, datetime, UUID], _Sums] = {}
+    for (pipeline, hour, node), sums in hours.items():
+        for which in {pipeline, EVERY}:
+            summed.setdefault((which, hour, node), _Sums()).fold(sums)
+    return summed
 
 
 def _with_days(hours: Mapping[tuple[UUID, datetime, UUID], _Sums]) -> dict[Key, _Sums]:
