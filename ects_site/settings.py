@@ -101,6 +101,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
+    "ects_site.viewer_zone.ViewerZone",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -319,5 +320,7 @@ UNFOLD = {
             "href": lambda request: static("ects/favicon.svg"),
         }
     ],
-    "STYLES": [lambda request: static("ects/ects.css")],
+    "STYLES": [lambda request: static("ects/ects.css"), lambda request: static("ects/charts.css")],
+    "SCRIPTS": [lambda request: static("ects/zone.js")],
+    "DASHBOARD_CALLBACK": "ects_site.dashboard.page.context",
 }

@@ -12,6 +12,7 @@ import pipelines.api
 import tasks.api
 import workers.api
 from ects_site.api import TokenView
+from ects_site.dashboard.page import next_hour
 from ects_site.health import healthz, readyz
 from ects_site.metrics import metrics
 from logs.ingest import IngestView
@@ -44,6 +45,7 @@ urlpatterns = [
     path("readyz", readyz),
     path("metrics", metrics),
     path("i18n/", include("django.conf.urls.i18n")),
+    path("admin/next-hour/", admin.site.admin_view(next_hour), name="next-hour"),
     path("admin/", admin.site.urls),
     path("api/v1/", include(api)),
 ]

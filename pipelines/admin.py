@@ -5,7 +5,7 @@ from uuid import UUID
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import Exists, F, OuterRef, QuerySet, Subquery
+from django.db.models import Exists, F, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
@@ -17,8 +17,7 @@ from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import ModelAdmin, StackedInline, TabularInline
 from unfold.decorators import display
 
-from logs.admin import COLOURS
-from logs.models import Run
+from logs.newest import newest_runs
 from pipelines import additions, calendars_admin, displays, explain_page, publishing, retention_admin
 from pipelines.actions import PipelineActions
 from pipelines.forms import BindingForm, PipelineForm, StepForm
@@ -79,8 +78,8 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
 
     form = PipelineForm
     inlines = [StepInline, BindingInline]
-    list_display = ["titled", "scheduled", "next_fire", "last_state", "paused_label", "published_label", "enabled"]
-    list_filter = ["enabled", "paused"]
+    list_display = ["titled", "scheduled", "next_fire", "last_runs", "success", "published_label", "standing"]
+    list_filter = ["enabled", "paused", "placement", "bindings__node", "calendars"]
     list_per_page = 50
     search_fields = ["name", "description", "schedule"]
     autocomplete_fields = ["on_success", "on_failure", "calendars"]
@@ -115,10 +114,17 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Pipeline]:
         """With what the list shows of other tables."""
-        last = Run.objects.filter(pipeline=OuterRef("pk")).order_by("-id").values("state")[:1]
         behind = Publication.objects.filter(pipeline=OuterRef("pk"), published__lt=F("wanted"))
-        annotated = super().get_queryset(request).annotate(last_run_state=Subquery(last), behind=Exists(behind))
+        annotated = super().get_queryset(request).annotate(behind=Exists(behind))
         return annotated.prefetch_related("calendars__entries")
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """The pipelines of one page, with their newest runs."""
+        page = super().get_changelist_instance(request)
+        newest = newest_runs(pipeline.pk for pipeline in page.result_list)
+        for pipeline in page.result_list:
+            pipeline.newest = newest.get(pipeline.pk, [])
+        return page
 
     def get_urls(self) -> list[Any]:
         """The live preview of the form, and why a pipeline did or did not run."""
@@ -161,24 +167,34 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
         return form
 
     @display(description=_("Pipeline"), ordering="name", header=True)
-    def titled(self, pipeline: Pipeline) -> list[str]:
-        return [pipeline.name, pipeline.description]
+    def titled(self, pipeline: Any) -> list[Any]:
+        return [displays.dotted_name(pipeline, pipeline.newest), pipeline.description]
 
     @display(description=_("Schedule"), ordering="schedule")
     def scheduled(self, pipeline: Pipeline) -> SafeString:
         return displays.schedule_code(pipeline)
 
     @display(description=_("Next fire"))
-    def next_fire(self, pipeline: Pipeline) -> str:
-        return displays.next_fire(pipeline)
+    def next_fire(self, pipeline: Pipeline) -> SafeString | str:
+        return displays.next_fire(pipeline, now())
 
-    @display(description=_("Last run"), label=COLOURS)
-    def last_state(self, pipeline: Any) -> tuple[str, Any] | None:
-        return (pipeline.last_run_state, Run.State(pipeline.last_run_state).label) if pipeline.last_run_state else None
+    @display(description=_("Last 30 runs"))
+    def last_runs(self, pipeline: Any) -> SafeString:
+        return displays.last_runs(pipeline, pipeline.newest)
 
-    @display(description=_("Paused"), label={True: "warning"})
-    def paused_label(self, pipeline: Pipeline) -> tuple[bool, Any] | None:
-        return (True, _("paused")) if pipeline.paused else None
+    @display(description=_("Success"))
+    def success(self, pipeline: Any) -> SafeString | str:
+        return displays.success(pipeline.newest)
+
+    @display(
+        description=_("State"),
+        ordering="enabled",
+        label={"enabled": "success", "paused": "warning", "disabled": "default"},
+    )
+    def standing(self, pipeline: Pipeline) -> tuple[str, Any]:
+        if not pipeline.enabled:
+            return "disabled", _("disabled")
+        return ("paused", _("paused")) if pipeline.paused else ("enabled", _("enabled"))
 
     @display(description=_("Published"), label={True: "warning", False: "success"})
     def published_label(self, pipeline: Any) -> tuple[bool, Any]:

@@ -1,21 +1,29 @@
 """What the admin shows of a pipeline beside its fields."""
 
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from math import ceil
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from django.utils.timezone import now
+from django.utils.timesince import timeuntil
+from django.utils.timezone import localtime, now
 from django.utils.translation import gettext as _
 
+from logs.charts import sparkline
+from logs.models import Run
 from pipelines.models import Calendar, Pipeline, Publication
 from pipelines.schedules import PREVIEW, is_silenced, schedule_of, upcoming, words
 from workers.engine.schedule import ScheduleError, next_fires
 from workers.models import Node
+
+UNDECIDED = ("running", "skipped", "missed")
+"""States that say nothing of how well a run does its work."""
 
 
 def preview(pipeline: Pipeline, after: datetime, calendars: Iterable[Calendar] | None = None) -> SafeString:
@@ -56,10 +64,52 @@ def schedule_code(pipeline: Pipeline) -> SafeString:
     )
 
 
-def next_fire(pipeline: Pipeline) -> str:
-    """When it fires next, in its zone; empty while it does not."""
-    instants = upcoming(pipeline, now(), 1) if pipeline.enabled and not pipeline.paused else []
-    return f"{_local(instants, pipeline.timezone)[0]:%m-%d %H:%M:%S}" if instants else ""
+def next_fire(pipeline: Pipeline, after: datetime) -> SafeString | str:
+    """When it fires next: how soon, and the instant in the viewer's zone (and in its own, to hover over); empty while
+    it does not."""
+    instants = upcoming(pipeline, after, 1) if pipeline.enabled and not pipeline.paused else []
+    if not instants:
+        return ""
+    return format_html(
+        '<time datetime="{}" title="{}" class="whitespace-nowrap">{}<br><span class="ects-faint">{}</span></time>',
+        instants[0].isoformat(),
+        date_format(_local(instants, pipeline.timezone)[0], "Y-m-d H:i:s T"),
+        _in(instants[0] - after),
+        date_format(localtime(instants[0]), "m-d H:i:s"),
+    )
+
+
+def _in(ahead: timedelta) -> str:
+    if ahead < timedelta(minutes=1):
+        return _("in %(seconds)d s") % {"seconds": ceil(ahead.total_seconds())}
+    moment = now()
+    return _("in %(time)s") % {"time": timeuntil(moment + ahead, moment, depth=1)}
+
+
+def dotted_name(pipeline: Pipeline, runs: Sequence[Run]) -> SafeString:
+    """Its name behind a dot in the colour of its newest run's state."""
+    last = runs[-1] if runs else None
+    state, words = (last.state, last.get_state_display()) if last else ("none", _("no runs yet"))
+    return format_html(
+        '<span class="ects-dot ects-dot-{}" title="{}"></span><span class="sr-only">{}: </span>{}',
+        *(state, words, words, pipeline.name),
+    )
+
+
+def last_runs(pipeline: Pipeline, runs: Sequence[Run]) -> SafeString:
+    """As bars, leading to the runs."""
+    url = f"{reverse('admin:logs_run_changelist')}?pipeline={pipeline.pk}"
+    return format_html('<a href="{}">{}</a>', url, sparkline(runs)) if runs else sparkline(runs)
+
+
+def success(runs: Sequence[Run]) -> SafeString | str:
+    """Of the newest runs that ended, in percent."""
+    ended = [run.state == Run.State.SUCCEEDED for run in runs if run.state not in UNDECIDED]
+    if not ended:
+        return ""
+    percent = 100 * sum(ended) // len(ended)
+    mark = "good" if percent >= 99 else "warn" if percent >= 90 else "bad"
+    return format_html('<span class="ects-percent ects-text-{}">{} %</span>', mark, percent)
 
 
 def pipeline_links(pipelines: Iterable[Pipeline]) -> SafeString | None:

@@ -1,0 +1,61 @@
+"""Puts the parts of the first page together, for those who may see them."""
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.timezone import get_current_timezone_name, now
+from django.utils.translation import gettext as _
+
+from ects_site.dashboard.day import durations, last_day, runs_by_hour
+from ects_site.dashboard.heat import heat_map
+from ects_site.dashboard.troubles import running, troubles
+from ects_site.dashboard.upcoming import by_minute, upcoming
+from logs.models import Run
+from pipelines.models import Pipeline
+from tasks.models import Task
+from workers.models import Node
+
+
+def context(request: HttpRequest, given: dict[str, Any]) -> dict[str, Any]:
+    """What ``admin/index.html`` shows."""
+    given["title"] = _("Dashboard")
+    given["may_see_pipelines"] = request.user.has_perm("pipelines.view_pipeline")
+    if not request.user.has_perm("logs.view_run"):
+        return given
+    instant = now()
+    day = last_day(instant)
+    workers = Node.objects.filter(mode=Node.Mode.WORKER)
+    given |= {
+        "day": day,
+        "zone": get_current_timezone_name(),
+        "hours": runs_by_hour(day),
+        "durations": durations(day),
+        "running": running(),
+        "troubles": troubles(instant),
+        "nodes_online": workers.filter(online=True).count(),
+        "nodes_all": workers.count(),
+    }
+    if request.user.has_perm("workers.view_node"):
+        given["heat"] = heat_map(day)
+    if not Run.objects.exists():
+        given["first_steps"] = _first_steps(given["nodes_all"])
+    return given
+
+
+def next_hour(request: HttpRequest) -> HttpResponse:
+    """The fires to come, as a part that the page asks for."""
+    if not request.user.has_perm("pipelines.view_pipeline"):
+        return HttpResponse()
+    found = upcoming(now())
+    return render(request, "ects/dashboard/upcoming.html", {"found": found, "chart": by_minute(found), "now": now()})
+
+
+def _first_steps(nodes: int) -> dict[str, bool]:
+    """What a new installation has already."""
+    return {
+        "node": nodes > 0,
+        "task": Task.objects.exists(),
+        "pipeline": Pipeline.objects.exists(),
+        "enabled": Pipeline.objects.filter(enabled=True).exists(),
+    }
