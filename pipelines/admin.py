@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Exists, F, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
@@ -18,7 +18,7 @@ from unfold.admin import ModelAdmin, StackedInline, TabularInline
 from unfold.decorators import display
 
 from logs.newest import newest_runs
-from pipelines import additions, calendars_admin, displays, explain_page, publishing, retention_admin
+from pipelines import additions, calendars_admin, displays, explain_page, previews, publishing, retention_admin
 from pipelines.actions import PipelineActions
 from pipelines.forms import BindingForm, PipelineForm, StepForm
 from pipelines.formsets import StepFormSet
@@ -83,21 +83,21 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
     list_per_page = 50
     search_fields = ["name", "description", "schedule"]
     autocomplete_fields = ["on_success", "on_failure", "calendars"]
-    readonly_fields = ["fires", "paused", "publication", "ledger", "created_at", "updated_at"]
+    readonly_fields = ["fires", "places", "paused", "publication", "ledger", "created_at", "updated_at"]
     warn_unsaved_form = True
     compressed_fields = False
 
     class Media:
-        js = ["ects/preview.js"]
+        js = ["ects/preview.js", "ects/schedule.js"]
 
     actions = ["run_selected", "pause_selected", "resume_selected", "enable_selected", "disable_selected"]
     actions_row = ["run_one", "pause_one", "resume_one"]
     actions_detail = ["run_one", "pause_one", "resume_one"]
     fieldsets = [
         (None, {"fields": ["name", "description", "enabled"]}),
-        (_("Schedule"), {"fields": [("schedule", "timezone"), "calendars", "fires"]}),
+        (_("Schedule"), {"fields": [("schedule", "timezone"), "fires", "calendars"]}),
         (_("Run"), {"classes": ["tab"], "fields": [("timeout", "overlap"), ("on_success", "on_failure")]}),
-        (_("Nodes"), {"classes": ["tab"], "fields": ["node_labels", ("placement", "on_node_loss")]}),
+        (_("Nodes"), {"classes": ["tab"], "fields": ["node_labels", ("placement", "on_node_loss"), "places"]}),
         (
             _("Missed fires"),
             {"classes": ["tab"], "fields": ["misfire", "misfire_grace", "misfire_window", "misfire_cap"]},
@@ -131,6 +131,7 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
         preview, explain = self.admin_site.admin_view(self.preview), self.admin_site.admin_view(self.explain)
         return [
             path("preview/", preview, name="pipelines_pipeline_preview"),
+            path("places/", self.admin_site.admin_view(self.preview_places), name="pipelines_pipeline_places"),
             path("<uuid:pk>/explain/", explain, name="pipelines_pipeline_explain"),
             *super().get_urls(),
         ]
@@ -138,10 +139,26 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
     def preview(self, request: HttpRequest) -> HttpResponse:
         """What the schedule in the form means; reads only."""
         names = ("schedule", "timezone", "dst_gap", "dst_repeat")
-        given = {name: request.GET[name] for name in names if request.GET.get(name)}
+        given: dict[str, Any] = {name: request.GET[name] for name in names if request.GET.get(name)}
+        if (own := uuid_or_none(request.GET.get("pipeline", ""))) is not None:
+            given["pk"] = own
         chosen = [key for key in request.GET.getlist("calendars") if key.isdecimal() and len(key) < 19]
         calendars = Calendar.objects.filter(pk__in=chosen).prefetch_related("entries")
-        return HttpResponse(displays.preview(Pipeline(**given), now(), calendars))
+        return HttpResponse(previews.fires(Pipeline(**given), now(), calendars))
+
+    def preview_places(self, request: HttpRequest) -> HttpResponse:
+        """The nodes that the form's bindings and labels mean; reads only."""
+        field = PipelineForm.base_fields["node_labels"]
+        try:
+            labels = field.clean(request.GET.get("node_labels", ""))
+        except ValidationError:
+            labels = {}
+        bound = [
+            str(node)
+            for name, node in request.GET.items()
+            if name.startswith("bindings-") and name.endswith("-node") and f"{name[:-4]}DELETE" not in request.GET
+        ]
+        return HttpResponse(previews.places(bound, labels, request.GET.get("placement", "")))
 
     def explain(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         """Why it did or did not run at an instant; reads only."""
@@ -155,7 +172,7 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
         """The schedule's field asks for its preview while one types."""
         form = super().get_form(request, obj, change, **kwargs)
         watched = {
-            "hx-get": reverse("admin:pipelines_pipeline_preview"),
+            "hx-get": reverse("admin:pipelines_pipeline_preview") + (f"?pipeline={obj.pk}" if obj else ""),
             "hx-trigger": "input changed delay:300ms, change, chosen",
             "hx-include": "[name=schedule],[name=timezone],[name=dst_gap],[name=dst_repeat],[name=calendars]",
             "hx-target": "#schedule-preview",
@@ -164,6 +181,10 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
         for name in ("schedule", "timezone", "calendars"):
             if name in form.base_fields:
                 form.base_fields[name].widget.attrs.update(watched)
+        if "placement" in form.base_fields:
+            form.base_fields["placement"].widget.attrs["data-places"] = reverse("admin:pipelines_pipeline_places")
+        if "timezone" in form.base_fields:
+            form.base_fields["timezone"].widget.attrs["list"] = "time-zones"
         return form
 
     @display(description=_("Pipeline"), ordering="name", header=True)
@@ -202,7 +223,12 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
 
     @display(description=_("Next fires"))
     def fires(self, pipeline: Pipeline) -> SafeString:
-        return displays.preview(pipeline, now())
+        return previews.builder() + previews.fires(pipeline, now())
+
+    @display(description=_("Where it will run"))
+    def places(self, pipeline: Pipeline) -> SafeString:
+        bound = [str(binding.node_id) for binding in pipeline.bindings.all()] if pipeline.pk else []
+        return previews.places(bound, pipeline.node_labels, pipeline.placement)
 
     @display(description=_("Ledger"))
     def ledger(self, pipeline: Pipeline) -> SafeString:
@@ -211,6 +237,14 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
     @display(description=_("Nodes"))
     def publication(self, pipeline: Pipeline) -> SafeString:
         return displays.publications(pipeline)
+
+
+def uuid_or_none(text: str) -> UUID | None:
+    """Of a parameter that may be anything."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
 
 
 @admin.register(Control)

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from math import ceil
-from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.template.loader import render_to_string
@@ -17,26 +16,12 @@ from django.utils.translation import gettext as _
 
 from logs.charts import sparkline
 from logs.models import Run
-from pipelines.models import Calendar, Pipeline, Publication
-from pipelines.schedules import PREVIEW, is_silenced, schedule_of, upcoming, words
-from workers.engine.schedule import ScheduleError, next_fires
+from pipelines.models import Pipeline, Publication
+from pipelines.schedules import upcoming, words
 from workers.models import Node
 
 UNDECIDED = ("running", "skipped", "missed")
 """States that say nothing of how well a run does its work."""
-
-
-def preview(pipeline: Pipeline, after: datetime, calendars: Iterable[Calendar] | None = None) -> SafeString:
-    """The schedule in words and its next fires, in its zone; or what is wrong with it. ``calendars``: as for
-    ``schedule_of``."""
-    context: dict[str, Any] = {}
-    try:
-        schedule = schedule_of(pipeline, after, calendars)
-        fires = _local(next_fires(schedule, after, PREVIEW), schedule.timezone)
-        context = {"words": words(pipeline.schedule), "fires": fires, "silenced": is_silenced(schedule, after)}
-    except ScheduleError as error:
-        context = {"problem": str(error)}
-    return render_to_string("pipelines/preview.html", context)
 
 
 def publications(pipeline: Pipeline) -> SafeString:
@@ -91,7 +76,7 @@ def dotted_name(pipeline: Pipeline, runs: Sequence[Run]) -> SafeString:
     last = runs[-1] if runs else None
     state, words = (last.state, last.get_state_display()) if last else ("none", _("no runs yet"))
     return format_html(
-        '<span class="ects-dot ects-dot-{}" title="{}"></span><span class="sr-only">{}: </span>{}',
+        '<span class="ects-dot ects-dot-{}" title="{}"></span><span class="ects-unseen">{}: </span>{}',
         *(state, words, words, pipeline.name),
     )
 

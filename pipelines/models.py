@@ -252,6 +252,10 @@ class Step(Definition):
     def __str__(self) -> str:
         return f"{self.pipeline}: {self.position}. {self.task}"
 
+    def get_inline_title(self) -> str:
+        """Inside its pipeline's form."""
+        return f"{self.position}. {self.task}"
+
 
 class Binding(Definition):
     """A pipeline bound to a node by name."""
