@@ -190,6 +190,8 @@ def pages() -> dict[str, str]:
     pipeline, node = Pipeline.objects.get(name="pipeline-003").pk, Node.objects.get(name="node-03").pk
     day = (timezone.now() - timedelta(hours=2)).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
+        "dashboard": "/admin/",
+        "fires of the next hour": "/admin/next-hour/",
         "runs": "/admin/logs/run/",
         "runs by state": "/admin/logs/run/?state__exact=failed",
         "runs by pipeline": f"/admin/logs/run/?pipeline={pipeline}",
@@ -198,7 +200,8 @@ def pages() -> dict[str, str]:
         "search by name": "/admin/logs/run/?q=pipeline-00",
         "a run": f"/admin/logs/run/{run.pk}/change/",
         "news of a run": f"/admin/logs/run/{run.uuid}/poll/",
-        "pipelines": "/admin/pipelines/pipeline/",
+        "pipelines, with sparklines": "/admin/pipelines/pipeline/",
+        "a pipeline": f"/admin/pipelines/pipeline/{pipeline}/change/",
         "why": f"/admin/pipelines/pipeline/{pipeline}/explain/?at={run.scheduled_at.isoformat().replace('+', '%2B')}",
         "API, runs": "/api/v1/runs/",
         "API, runs since": f"/api/v1/runs/?since={day}",

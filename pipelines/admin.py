@@ -1,5 +1,7 @@
 """Pipelines and the global pause in the admin."""
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 from uuid import UUID
 
@@ -28,6 +30,19 @@ from workers.models import Node
 __all__ = [
     "BindingInline", "ControlAdmin", "PipelineAdmin", "StepInline", "additions", "calendars_admin", "retention_admin",
 ]  # fmt: skip
+
+
+def once(field: Callable[[Any, Pipeline], SafeString]) -> Callable[[Any, Pipeline], SafeString]:
+    """A read-only field of the form is asked for several times while a page is made."""
+
+    @wraps(field)
+    def kept(self: Any, pipeline: Pipeline) -> SafeString:
+        shown = pipeline.__dict__.setdefault("_shown", {})
+        if field.__name__ not in shown:
+            shown[field.__name__] = field(self, pipeline)
+        return SafeString(shown[field.__name__])
+
+    return kept
 
 
 class StepInline(StackedInline):
@@ -80,7 +95,7 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
     inlines = [StepInline, BindingInline]
     list_display = ["titled", "scheduled", "next_fire", "last_runs", "success", "published_label", "standing"]
     list_filter = ["enabled", "paused", "placement", "bindings__node", "calendars"]
-    list_per_page = 50
+    list_per_page = 25
     search_fields = ["name", "description", "schedule"]
     autocomplete_fields = ["on_success", "on_failure", "calendars"]
     readonly_fields = ["fires", "places", "paused", "publication", "ledger", "created_at", "updated_at"]
@@ -222,10 +237,12 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
         return pipeline.behind, _("not yet") if pipeline.behind else _("yes")
 
     @display(description=_("Next fires"))
+    @once
     def fires(self, pipeline: Pipeline) -> SafeString:
         return previews.builder() + previews.fires(pipeline, now())
 
     @display(description=_("Where it will run"))
+    @once
     def places(self, pipeline: Pipeline) -> SafeString:
         bound = [str(binding.node_id) for binding in pipeline.bindings.all()] if pipeline.pk else []
         return previews.places(bound, pipeline.node_labels, pipeline.placement)
@@ -235,6 +252,7 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
         return displays.explain_link(pipeline) if pipeline.pk and not pipeline._state.adding else SafeString("–")
 
     @display(description=_("Nodes"))
+    @once
     def publication(self, pipeline: Pipeline) -> SafeString:
         return displays.publications(pipeline)
 

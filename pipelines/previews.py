@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta, tzinfo
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 from django.utils.timezone import get_current_timezone
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from pipelines.models import Calendar, Pipeline
@@ -111,4 +113,10 @@ def places(nodes: Iterable[str], labels: dict[str, str], placement: str) -> Safe
 
 def builder() -> SafeString:
     """Presets, and a schedule made of choices instead of signs."""
+    return _builder(get_language())
+
+
+@lru_cache
+def _builder(language: str | None) -> SafeString:
+    """Remembered for each language: it names some six hundred zones."""
     return render_to_string("pipelines/builder.html", {"days": DAYS, "zones": sorted(available_timezones())})

@@ -4,15 +4,20 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.http import HttpRequest
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
 from django.utils import timezone
-from django.utils.html import format_html, format_html_join
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.timesince import timesince
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from workers import enrolment
+from workers import enrolment, join_page
 from workers.models import EnrolmentToken, Node, Refusal
 
 
@@ -47,69 +52,109 @@ class RefusalInline(TabularInline):
 
 @admin.register(Node)
 class NodeAdmin(ModelAdmin):
-    """Read-mostly: a node describes itself."""
+    """Read-mostly: a node describes itself. A new one joins by itself, with the line that the page of adding gives."""
 
     form = NodeForm
-    list_display = ["display_status", "name", "mode", "host", "version", "running", "capacity", "backlog", "last_seen"]
-    list_display_links = ["name"]
-    list_filter = ["mode", "online"]
+    list_display = [
+        *("titled", "display_status", "display_used", "display_backlog", "clock"),
+        *("display_version", "display_seen", "display_mode"),
+    ]
+    list_filter = ["mode", "online", "draining"]
     search_fields = ["name", "host", "description"]
-    fieldsets = [
-        (None, {"fields": ["name", "description", "labels"]}),
-        (
-            _("State"),
-            {
-                "fields": [
-                    ("status", "mode"),
-                    ("host", "version"),
-                    ("running", "capacity"),
-                    ("backlog", "clock"),
-                    ("etcd_connected", "draining"),
-                    "wrong",
-                    ("last_seen", "started_at", "enrolled_at"),
-                ]
-            },
-        ),
-    ]
-    readonly_fields = [
-        "status",
-        "clock",
-        "wrong",
-        "mode",
-        "host",
-        "version",
-        "running",
-        "capacity",
-        "backlog",
-        "etcd_connected",
-        "draining",
-        "last_seen",
-        "started_at",
-        "enrolled_at",
-    ]
+    search_help_text = _("Name, host or description")
+    fieldsets = [(None, {"fields": ["name", "description", "labels"]})]
     inlines = [RefusalInline]
     actions = ["revoke"]
+    change_form_before_template = "admin/workers/node/facts.html"
 
-    @display(description=_("status"), label={"online": "success", "offline": "danger"}, ordering="online")
+    class Media:
+        js = ["ects/copy.js"]
+
+    def get_urls(self) -> list[Any]:
+        """Who has come with a token."""
+        view = self.admin_site.admin_view(self.arrivals)
+        return [path("arrivals/<int:token>/", view, name="workers_node_arrivals"), *super().get_urls()]
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        """The line to paste on the host; ``?node=`` for one that is to join again."""
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        site = {**self.admin_site.each_context(request), "media": self.media, "opts": self.opts}
+        return join_page.page(request, site, join_page.node_of(request.GET.get("node", "")))
+
+    def arrivals(self, request: HttpRequest, token: int) -> HttpResponse:
+        """For the page of adding."""
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        return join_page.arrivals(request, token)
+
+    @display(description=_("node"), ordering="name", header=True)
+    def titled(self, node: Node) -> list[Any]:
+        """Its name behind a dot, and the host."""
+        word = _("online") if node.online else _("offline")
+        dot = format_html(
+            '<span class="ects-dot ects-dot-{}" title="{}"></span><span class="ects-unseen">{}: </span>{}',
+            *(node.status, word, word, node.name),
+        )
+        return [dot, node.description or (node.host if node.host != node.name else "")]
+
+    @display(
+        description=_("status"),
+        label={"online": "success", "offline": "danger", "revoked": "danger", "trouble": "warning", "draining": "info"},
+        ordering="online",
+    )
     def display_status(self, node: Node) -> tuple[str, Any]:
-        """A badge."""
-        return node.status, _("online") if node.online else _("offline")
+        """The worst that is to be said of it."""
+        if node.is_revoked:
+            return "revoked", _("token revoked")
+        if not node.online:
+            return "offline", _("offline") if node.enrolled_at or node.last_seen else _("has not joined")
+        if node.incidents:
+            return "trouble", _("in trouble")
+        return ("draining", _("draining")) if node.draining else ("online", _("online"))
 
-    @admin.display(description=_("status"))
-    def status(self, node: Node) -> Any:
-        """In words."""
-        return _("online") if node.online else _("offline")
+    @display(description=_("capacity in use"))
+    def display_used(self, node: Node) -> SafeString | str:
+        """A bar and numbers."""
+        if not node.capacity:
+            return "–"
+        return format_html(
+            '<span class="ects-used"><svg viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">'
+            '<rect width="{}" height="6" class="ects-fill-running"></rect></svg>{} / {}</span>',
+            *(min(100 * node.running // node.capacity, 100), node.running, node.capacity),
+        )
 
-    @admin.display(description=_("clock, against the console's"))
+    @display(description=_("backlog"), ordering="backlog")
+    def display_backlog(self, node: Node) -> int | str:
+        """Records that are still to be delivered."""
+        return node.backlog if node.mode == Node.Mode.WORKER else "–"
+
+    @display(description=_("clock"), ordering="clock_skew")
     def clock(self, node: Node) -> str:
-        """With its sign: ahead or behind."""
+        """Against the console's, with its sign: ahead or behind."""
         return "–" if node.clock_skew is None else f"{node.clock_skew:+.3f} s"
 
-    @admin.display(description=_("incidents"))
-    def wrong(self, node: Node) -> Any:
-        """What the node says is wrong with it now."""
-        lines = format_html_join("", "<li>{}</li>", ((sentence,) for sentence in node.incidents))
-        return format_html("<ul>{}</ul>", lines) if lines else _("none")
+    @display(description=_("version"), ordering="version")
+    def display_version(self, node: Node) -> str:
+        """What it runs."""
+        return node.version or "–"
+
+    @display(description=_("last seen"), ordering="last_seen")
+    def display_seen(self, node: Node) -> SafeString | str:
+        """How long ago, and when."""
+        if node.last_seen is None:
+            return str(_("never"))
+        return format_html(
+            '<time datetime="{}" class="whitespace-nowrap">{}<br><span class="ects-faint">{}</span></time>',
+            node.last_seen.isoformat(),
+            _("now") if node.online else _("%(time)s ago") % {"time": timesince(node.last_seen, depth=1)},
+            date_format(timezone.localtime(node.last_seen), "m-d H:i:s"),
+        )
+
+    @display(description=_("mode"), ordering="mode", label={"worker": "info", "master": "primary"})
+    def display_mode(self, node: Node) -> tuple[str, Any]:
+        """Worker or master."""
+        return node.mode, node.get_mode_display()
 
     @admin.action(description=_("Revoke the tokens of these nodes"), permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: Any) -> None:

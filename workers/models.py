@@ -61,6 +61,30 @@ class Node(models.Model):
         """``online`` or ``offline``."""
         return "online" if self.online else "offline"
 
+    @property
+    def is_revoked(self) -> bool:
+        """Whether it had a token and has none now: its deliveries are refused until it enrols again."""
+        return bool(self.enrolled_at) and not self.token_digest and self.mode == self.Mode.WORKER
+
+
+class OnlineSpan(models.Model):
+    """A time in which a node was online, as the leading master saw it. ``going`` is the node while it has no end: of
+    each node one span is open at the most."""
+
+    node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="online_spans")
+    begins_at = models.DateTimeField()
+    ends_at = models.DateTimeField(null=True)
+    going = models.UUIDField(null=True, unique=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["node", "ends_at"], name="online_span_node"),
+            models.Index(fields=["ends_at"], name="online_span_end"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.node} {self.begins_at:%Y-%m-%d %H:%M:%S}"
+
 
 class Refusal(models.Model):
     """A document or command that a node found in etcd and did not accept, with the reason; one row per key."""

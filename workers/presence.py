@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import aclosing
 
 from django.db import close_old_connections
@@ -14,6 +14,7 @@ from coordination.documents import Presence
 from coordination.errors import Compacted
 from coordination.gateway import Gateway, KeyValue
 from coordination.keys import Keys
+from workers import online
 from workers.models import Node
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,9 @@ async def _follow_changes(gateway: Gateway, keys: Keys, revision: int) -> None:
 def _apply_all(keys: Keys, items: Iterable[KeyValue]) -> None:
     alive = _apply(keys, items)
     close_old_connections()
-    Node.objects.filter(online=True).exclude(pk__in=alive).update(online=False)
+    away = Node.objects.filter(online=True).exclude(pk__in=alive)
+    _offline([str(pk) for pk in away.values_list("pk", flat=True)])
+    online.forget(timezone.now())
 
 
 def _apply(keys: Keys, items: Iterable[KeyValue]) -> list[str]:
@@ -76,9 +79,11 @@ def _apply(keys: Keys, items: Iterable[KeyValue]) -> list[str]:
 
 
 def _write(node: str, presence: Presence) -> None:
+    now = timezone.now()
+    online.came(node, now)
     Node.objects.filter(pk=node).update(
         online=True,
-        last_seen=timezone.now(),
+        last_seen=now,
         host=presence.host[:255],
         port=presence.port,
         version=presence.version[:50],
@@ -98,4 +103,9 @@ def _admit_master(node: str, presence: Presence) -> None:
 
 def _gone(keys: Keys, item: KeyValue) -> None:
     close_old_connections()
-    Node.objects.filter(pk=keys.parse_node(item.key)).update(online=False)
+    _offline([keys.parse_node(item.key)])
+
+
+def _offline(nodes: Collection[str]) -> None:
+    online.went(nodes, timezone.now())
+    Node.objects.filter(pk__in=nodes).update(online=False)
