@@ -1,7 +1,7 @@
 """One step of a run: its tries, its time, its output, its record."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from msgspec import structs
@@ -15,6 +15,7 @@ from workers.engine.interruption import Interrupted, Interruptible, Interruption
 from workers.engine.ledger import Ledger
 from workers.engine.masking import Secrets
 from workers.engine.output import StepOutput
+from workers.engine.repetition import NOT_REPEATED, may_repeat
 from workers.engine.runners.base import Job, Outcome, Runner, RunnerSet
 from workers.engine.runners.limits import Limits
 from workers.engine.templates import TemplateError, Templates
@@ -114,9 +115,14 @@ class StepRun:
                 outcome = await self._try(runner, job)
                 if last or outcome.state == "succeeded":
                     return outcome
-            except Interrupted:
+                if outcome.is_uncertain and not may_repeat(job.task):
+                    return replace(outcome, reason=f"{outcome.reason} {NOT_REPEATED}")
+            except Interrupted as interrupted:
                 if last or self._work.interruption is not None:
                     raise
+                if not may_repeat(job.task):
+                    cause = interrupted.interruption
+                    raise Interrupted(replace(cause, reason=f"{cause.reason} {NOT_REPEATED}")) from None
             await self._work.run(self._shared.clock.sleep(self._step.interval))
             self._record = structs.replace(self._record, attempts=self._record.attempts + 1)
             await self._shared.ledger.commit(self._record)

@@ -38,18 +38,20 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How a try ended. ``reason`` is a sentence for people; ``outputs`` are the values for later steps."""
+    """How a try ended. ``reason`` is a sentence for people; ``outputs`` are the values for later steps;
+    ``is_uncertain``: it failed, and what it asked for may have been done all the same."""
 
     state: Literal["succeeded", "failed"]
     reason: str = ""
     exit_code: int | None = None
     http_status: int | None = None
     outputs: Mapping[str, str] = field(default_factory=dict)
+    is_uncertain: bool = False
 
 
-def failed(reason: str, *, http_status: int | None = None) -> Outcome:
+def failed(reason: str, *, http_status: int | None = None, is_uncertain: bool = False) -> Outcome:
     """A failed try, with the sentence that says why."""
-    return Outcome(state="failed", reason=reason, http_status=http_status)
+    return Outcome(state="failed", reason=reason, http_status=http_status, is_uncertain=is_uncertain)
 
 
 class Runner(Protocol):

@@ -13,6 +13,7 @@ import httpx
 from coordination.documents import DEFAULT_SIGNING_SECRET, TaskDocument
 from workers.engine.clock import Clock
 from workers.engine.output import StepOutput
+from workers.engine.repetition import IDEMPOTENCY_KEY
 from workers.engine.runners.base import NETWORK_TIMEOUT, Job, Outcome, failed
 from workers.engine.runners.failures import in_plain_words
 
@@ -24,6 +25,15 @@ BODY_LIMIT = 8 << 20
 
 SIGNATURE_HEADER = "X-ECTS-Signature"
 USER_AGENT = "ECTS"
+
+SERVICE_UNAVAILABLE = 503
+"""With the client's errors (4xx) the answers that say: not done."""
+
+UNSENT = (
+    *(httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError),
+    *(httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError),
+)
+"""After these no request has left this host."""
 
 _TIMEOUTS = httpx.Timeout(None, connect=CONNECT_TIMEOUT)
 _MOST_REDIRECTS = 10
@@ -63,6 +73,7 @@ class HookRunner:
         body = json.dumps(job.context.payload() | _message(job.task.content), ensure_ascii=False).encode()
         headers = {name: value for name, value in job.task.headers.items() if name.lower() != "content-type"}
         headers["Content-Type"] = "application/json"
+        headers[IDEMPOTENCY_KEY] = f"{job.run}-{job.index}"
         if key:
             headers[SIGNATURE_HEADER] = signature(key, int(self._clock.now().timestamp()), body)
         return await self._clients.send(job.task, "POST", headers, body, output)
@@ -89,15 +100,20 @@ class Clients:
         try:
             async with self._response(task, method, headers, body) as response:
                 found = await _read_body(response, task.expect_text, output)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+        except UNSENT as error:
             return failed(in_plain_words(error, task.url, CONNECT_TIMEOUT))
+        except (httpx.HTTPError, OSError, ValueError) as error:
+            return failed(in_plain_words(error, task.url, CONNECT_TIMEOUT), is_uncertain=True)
         status = response.status_code
+        uncertain = not (400 <= status < 500 or status == SERVICE_UNAVAILABLE)
         if status not in expected:
             wanted = task.expect_status or "2xx"
             phrase = f"{status} {response.reason_phrase}".strip()
-            return failed(f"The server answered {phrase}; expected was {wanted}.", http_status=status)
+            reason = f"The server answered {phrase}; expected was {wanted}."
+            return failed(reason, http_status=status, is_uncertain=uncertain)
         if not found:
-            return failed(f"The response does not contain {task.expect_text!r}.", http_status=status)
+            reason = f"The response does not contain {task.expect_text!r}."
+            return failed(reason, http_status=status, is_uncertain=uncertain)
         return Outcome(state="succeeded", http_status=status)
 
     @asynccontextmanager

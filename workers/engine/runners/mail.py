@@ -45,9 +45,11 @@ class MailRunner:
             delivery = Delivery(settings, _password(job, settings), message)
             refused = await self._send(delivery)
         except Undeliverable as error:
-            return failed(str(error))
+            return failed(str(error), is_uncertain=error.is_uncertain)
         if refused:
-            return failed(f"The server {settings.host} refused these recipients: {'; '.join(refused)}.")
+            # The others have it.
+            reason = f"The server {settings.host} refused these recipients: {'; '.join(refused)}."
+            return failed(reason, is_uncertain=True)
         output.write(f"Sent to {', '.join(job.task.recipients)} through {settings.host}:{settings.port}\n".encode())
         return Outcome(state="succeeded")
 
@@ -76,6 +78,7 @@ class Delivery:
         self._message = message
         self._smtp: SMTP | None = None
         self._is_cut = False
+        self._is_sending = False
 
     def send(self) -> list[str]:
         """The recipients that were refused while others were not. Raises Undeliverable."""
@@ -93,7 +96,8 @@ class Delivery:
         except ssl.SSLCertVerificationError as error:
             raise Undeliverable(f"The certificate of {place} is not valid: {error.verify_message}.") from error
         except (SMTPException, OSError, UnicodeError) as error:
-            raise Undeliverable(f"The mail server {place} could not be used: {_system_words(error)}.") from error
+            sentence = f"The mail server {place} could not be used: {_system_words(error)}."
+            raise Undeliverable(sentence, is_uncertain=self._is_sending) from error
 
     def cut(self) -> None:
         """Ends the delivery: what is waiting for the server fails at once."""
@@ -115,6 +119,8 @@ class Delivery:
                 smtp.login(settings.user, self._password)
             if self._is_cut:
                 raise Undeliverable("The delivery was cut off.")
+            smtp.ehlo_or_helo_if_needed()
+            self._is_sending = True
             return _refusals(smtp.send_message(self._message))
 
     def _connected(self) -> SMTP:

@@ -11,7 +11,11 @@ from workers.engine.runners.base import Job
 
 
 class Undeliverable(Exception):
-    """The message cannot be made or sent. The message is a sentence."""
+    """The message cannot be made or sent. The message is a sentence. ``is_uncertain``: it may have been sent."""
+
+    def __init__(self, sentence: str, *, is_uncertain: bool = False) -> None:
+        super().__init__(sentence)
+        self.is_uncertain = is_uncertain
 
 
 def compose(job: Job, settings: MailSettings, now: datetime) -> EmailMessage:
