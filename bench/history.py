@@ -12,14 +12,10 @@ told otherwise; ``--quick`` takes 200,000. The database is SQLite, or what ECTS_
 import argparse
 import os
 import secrets
-import socket
-import subprocess
 import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -43,13 +39,13 @@ os.environ |= {
 }
 django.setup()
 
-import httpx  # noqa: E402
 from django.contrib.auth import get_user_model  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.db import connection, transaction  # noqa: E402
 from django.db.models import DateTimeField, Model  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
+from bench._web import web  # noqa: E402
 from bench._worker import percentile, say  # noqa: E402
 from coordination.identity import fire_run_id  # noqa: E402
 from logs import rollups  # noqa: E402
@@ -210,32 +206,6 @@ def pages() -> dict[str, str]:
     }
 
 
-@contextmanager
-def web() -> Iterator[httpx.Client]:
-    """The web process as the product starts it, and a browser that is signed in."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    command = [
-        *(sys.executable, "-m", "gunicorn", "ects_site.wsgi", "--bind", f"127.0.0.1:{port}", "--workers", "2"),
-        *("--worker-class", "gthread", "--threads", "32", "--no-control-socket", "--log-level", "warning"),
-    ]
-    process = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"ECTS_PORT": str(port)})
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120, follow_redirects=True) as client:
-            while True:
-                with suppress(httpx.TransportError):
-                    if client.get("/healthz").status_code == 200:
-                        break
-                time.sleep(0.1)
-            client.get("/admin/login/")
-            form = {"username": "bench", "password": PASSWORD, "csrfmiddlewaretoken": client.cookies["csrftoken"]}
-            assert client.post("/admin/login/?next=/admin/", data=form).status_code == 200
-            yield client
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
 def main() -> None:
     """Reads the command line, fills and measures."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -253,7 +223,7 @@ def main() -> None:
         cursor.execute("ANALYZE" if connection.vendor == "sqlite" else f"ANALYZE TABLE {Run._meta.db_table}")
     asked = pages()
     connection.close()
-    with web() as client:
+    with web(PASSWORD) as (_base, client):
         for name, address in asked.items():
             client.get(address)
             times = []

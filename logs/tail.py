@@ -5,7 +5,7 @@ from one node, so that a higher key is a later piece.
 """
 
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID
 
@@ -47,10 +47,12 @@ def at_end(run: UUID) -> int:
     return Output.objects.filter(run=run).order_by("-pk").values_list("pk", flat=True).first() or 0
 
 
-def changes(run: UUID, cursor: int) -> Iterator[dict[str, Any] | None]:
+def changes(
+    run: UUID, cursor: int, look: Callable[[UUID, int], dict[str, Any] | None] = news
+) -> Iterator[dict[str, Any] | None]:
     """Each time it is asked: what is new, or None when nothing is. It ends when nothing will follow."""
     before: dict[str, Any] = {}
-    while (told := news(run, cursor)) is not None:
+    while (told := look(run, cursor)) is not None:
         cursor = told["cursor"]
         state = {name: told[name] for name in ("state", "reason", "steps")}
         yield told if told["pieces"] or state != before else None

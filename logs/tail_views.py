@@ -1,8 +1,8 @@
 """The ways to follow a run: a stream of events, bounded in number, and polling, which always works.
 
 A stream keeps a thread of the web process (gunicorn's gthread), so that only so many are let in; who is turned away
-polls the same cursor. EventSource does not come back after a 503 by itself (HTML standard, 9.2): the page's script sees
-to that.
+polls the same cursor. "No content" tells an EventSource not to come back (HTML standard, 9.2.3), and is no error that
+would fill the log.
 """
 
 import json
@@ -16,7 +16,7 @@ from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
-from logs import tail
+from logs import tail, tail_shared
 
 STREAMS = 24
 """Streams at once in one web process."""
@@ -35,16 +35,16 @@ _places = threading.BoundedSemaphore(STREAMS)
 
 def poll(request: HttpRequest, run: UUID) -> HttpResponse:
     """``?cursor=``: what is new since then, as JSON."""
-    told = tail.news(run, _cursor(request))
+    told = tail_shared.news(run, _cursor(request))
     if told is None:
         return JsonResponse({"detail": "There is no such run."}, status=404)
     return JsonResponse(told, headers={"Cache-Control": "no-store"})
 
 
 def stream(request: HttpRequest, run: UUID) -> HttpResponseBase:
-    """The same as server-sent events, each with its cursor as id; 503 when there are too many already."""
+    """The same as server-sent events, each with its cursor as id; 204 when there are too many already."""
     if not _places.acquire(blocking=False):
-        return HttpResponse("Too many are following: poll instead.\n", status=503, headers={"Retry-After": "2"})
+        return HttpResponse(status=204)
     response = StreamingHttpResponse(_Events(run, _cursor(request)), content_type="text/event-stream")
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Accel-Buffering"] = "no"
@@ -76,7 +76,7 @@ class _Events:
         quiet_since = time.monotonic()
         try:
             yield b"retry: 1000\n\n"
-            for told in tail.changes(run, cursor):
+            for told in tail.changes(run, cursor, tail_shared.news):
                 now = time.monotonic()
                 if told is not None:
                     quiet_since = now

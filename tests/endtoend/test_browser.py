@@ -56,7 +56,7 @@ def _run(ects: Installation, page: Page, script: str) -> str:
 @pytest.mark.parametrize("is_streamed", [True, False])
 def test_a_run_is_followed_to_its_end(ects: Installation, page: Page, is_streamed: bool) -> None:
     if not is_streamed:
-        page.route("**/stream/**", lambda route: route.fulfill(status=503, body="too many"))
+        page.route("**/stream/**", lambda route: route.fulfill(status=204))
     _run(ects, page, "for n in 1 2 3 4 5 6 7 8; do echo line $n '<b>é</b>'; sleep 0.4; done")
     expect(page.locator("[data-live]")).to_be_visible()
     expect(page.locator("[data-step-output]")).to_contain_text("line 8 <b>é</b>", timeout=15_000)

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.anyio
 
 TRIES = 3
 
+
 class Peer:
     """Takes connections, keeps what it is sent, and answers each by ``answer`` (empty: hangs up; None: never)."""
 
