@@ -79,6 +79,16 @@ class OutputRecord(Struct, frozen=True, kw_only=True, tag="output", tag_field="t
     data: bytes
 
 
+class CutRecord(Struct, frozen=True, kw_only=True, tag="cut", tag_field="type", omit_defaults=True):
+    """What came of a step's output from the byte ``begin`` up to the byte before ``end`` is to be dropped: only now is
+    it known that there is more than the cap."""
+
+    run: str
+    index: Whole
+    begin: Big
+    end: Big
+
+
 class AppliedRecord(Struct, frozen=True, kw_only=True, tag="applied", tag_field="type", omit_defaults=True):
     """This node now acts on this generation of a pipeline (or has forgotten it, when ``removed``)."""
 
@@ -113,7 +123,7 @@ class SetAsideRecord(Struct, frozen=True, kw_only=True, tag="set_aside", tag_fie
     reason: str
 
 
-Record = RunRecord | StepRecord | OutputRecord | AppliedRecord | RefusedRecord | GapRecord | SetAsideRecord
+Record = RunRecord | StepRecord | OutputRecord | CutRecord | AppliedRecord | RefusedRecord | GapRecord | SetAsideRecord
 
 
 class NodeReport(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -38,6 +38,7 @@ def sparkline(runs: Sequence[Run]) -> SafeString:
     shown = list(runs)[-SPARK_PLACES:]
     longest = max((_seconds(run) for run in shown), default=0) or 1
     labels = {state.value: escape(state.label) for state in Run.State}
+    states = {state.value: state.value for state in Run.State}
     zone = get_current_timezone()
     # Put together by hand: a list has thousands of bars, and of all their parts only the labels are foreign text.
     bars = []
@@ -47,7 +48,7 @@ def sparkline(runs: Sequence[Run]) -> SafeString:
         told = f"{labels.get(run.state)} · {run.scheduled_at.astimezone(zone):%Y-%m-%d %H:%M:%S}"
         told += f" · {took:.1f} s" if took else ""
         at = f'x="{place * SPARK_STEP}" y="{SPARK_HEIGHT - height:.1f}" height="{height}"'
-        bars.append(f'<rect {at} class="ects-fill-{escape(run.state)}"><title>{told}</title></rect>')
+        bars.append(f'<rect {at} class="ects-fill-{states.get(run.state)}"><title>{told}</title></rect>')
     bad = sum(run.state not in ("succeeded", "running", "skipped") for run in shown)
     words = _("Last %(runs)d runs, %(bad)d of them not well") % {"runs": len(shown), "bad": bad}
     return format_html(

@@ -14,6 +14,7 @@ from coordination.identity import is_storable
 from coordination.records import (
     TERMINAL,
     AppliedRecord,
+    CutRecord,
     GapRecord,
     IngestBatch,
     OutputRecord,
@@ -54,6 +55,7 @@ class Harvest:
     runs: dict[UUID, RunRecord] = field(default_factory=dict)
     steps: dict[tuple[UUID, int], StepRecord] = field(default_factory=dict)
     outputs: dict[tuple[UUID, int, int], OutputRecord] = field(default_factory=dict)
+    cuts: dict[tuple[UUID, int], CutRecord] = field(default_factory=dict)
     applied: list[AppliedRecord] = field(default_factory=list)
     refused: list[RefusedRecord] = field(default_factory=list)
     owners: dict[UUID, int] = field(default_factory=dict)
@@ -104,7 +106,7 @@ def uuid_of(text: str) -> UUID:
 
 
 def _add(harvest: Harvest, record: Record, sequence: int) -> None:
-    if isinstance(record, RunRecord | StepRecord | OutputRecord):
+    if isinstance(record, RunRecord | StepRecord | OutputRecord | CutRecord):
         run = uuid_of(record.run)
         harvest.owners.setdefault(run, sequence)
         if isinstance(record, RunRecord):
@@ -112,6 +114,8 @@ def _add(harvest: Harvest, record: Record, sequence: int) -> None:
                 harvest.runs[run] = record
         elif isinstance(record, StepRecord):
             harvest.steps[run, record.index] = record
+        elif isinstance(record, CutRecord):
+            harvest.cuts[run, record.index] = record
         else:
             harvest.outputs[run, record.index, record.number] = record
     elif isinstance(record, AppliedRecord):
@@ -132,7 +136,7 @@ def _check(record: Record) -> None:
     elif isinstance(record, StepRecord):
         uuid_of(record.run)
         _check_instants((record.started_at, record.finished_at))
-    elif isinstance(record, OutputRecord):
+    elif isinstance(record, OutputRecord | CutRecord):
         uuid_of(record.run)
     elif isinstance(record, AppliedRecord):
         uuid_of(record.pipeline)

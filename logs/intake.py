@@ -13,6 +13,7 @@ from logs import rollups, signals
 from logs.collisions import transact
 from logs.harvest import Harvest, Malformed, Unpacked, gather, replaces, unpack, uuid_of
 from logs.models import Output, Run, StepRun, Stream
+from logs.output import drop
 from logs.rollups import Counted
 from logs.rows import Rows, Table
 
@@ -124,6 +125,8 @@ def _write(batch: IngestBatch, name: UUID, unpacked: Unpacked, crop: _Crop, send
     _write_runs(crop, sender)
     _STEP.upsert(crop.steps)
     _OUTPUT.upsert(crop.outputs)
+    for (run, index), cut in crop.harvest.cuts.items():
+        drop(run, index, cut.begin, cut.end)
     harvest = crop.harvest
     Stream.objects.filter(pk=stream.pk).update(
         sequence=unpacked.last, updated_at=sender.now, lost=stream.lost + harvest.lost

@@ -24,6 +24,26 @@ def texts(runs: Iterable[UUID], most: int | None = None, *, until: int | None = 
     return {key: _end("".join(parts), most) for key, parts in joined.items()}
 
 
+def drop(run: UUID, index: int, begin: int, end: int) -> None:
+    """Takes the bytes from ``begin`` up to the one before ``end`` out of a step's output."""
+    pieces = Output.objects.filter(run=run, index=index, offset__lt=end)
+    inside = []
+    for piece in pieces.order_by("number"):
+        data = bytes(piece.data)
+        before = data[: max(begin - piece.offset, 0)]
+        after = data[end - piece.offset :]
+        if len(before) == len(data):
+            continue
+        if before:
+            # Workers end a piece where a cut may begin. One with bytes on both sides would need two offsets.
+            Output.objects.filter(pk=piece.pk).update(data=before)
+        elif after:
+            Output.objects.filter(pk=piece.pk).update(data=after, offset=end)
+        else:
+            inside.append(piece.pk)
+    Output.objects.filter(pk__in=inside).delete()
+
+
 def _decoded(pieces: Iterable[tuple[int, bytes]]) -> Iterator[str]:
     """Bytes that are no UTF-8 are shown by replacement; a cut is named."""
     position, gathered = 0, b""

@@ -41,6 +41,25 @@ def test_a_killed_worker_leaves_no_job_and_no_run_that_seems_to_go_on(ects: Inst
     assert {step["output"] for run in runs for step in rows[run]["steps"]} == {"begun\n"}, "what was written is kept"
 
 
+def test_what_a_job_wrote_before_the_worker_was_killed_is_kept_up_to_the_cap(ects: Installation) -> None:
+    worker = ects.add_worker("crash-output")
+    node = next(node["id"] for node in ects.nodes() if node["name"] == "crash-output")
+    script = "head -c 900000 /dev/zero | tr '\\0' x; echo; sleep 60"
+    pipeline = ects.pipeline("@manual", [{"task": ects.task("shell", script)}], nodes=[node])
+    [run] = ects.post(f"pipelines/{pipeline}/run/", {}, 202)["runs"]
+
+    def written() -> int:
+        return len(ects.api.get(f"runs/{run}/output/").text)
+
+    wait_for("it can be seen while the job goes on", lambda: written() == 900_001)
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.wait()
+    ects.workers.remove(worker)
+    ects.workers.append(ects.manage("runworker", "--state-dir", str(ects.directory / "worker-crash-output")))
+    wait_for("it is lost", lambda: ects.get(f"runs/{run}/")["state"] == "lost")
+    assert written() == 900_001
+
+
 def _told(ects: Installation, pipeline: str) -> int:
     rows = ects.runs(pipeline, state="running")
     return sum(step["output"] == "begun\n" for row in rows for step in row["steps"])

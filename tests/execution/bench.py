@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
+from msgspec import structs
+
 from coordination.documents import PipelineDocument, StepDocument, TaskDocument
-from coordination.records import OutputRecord, RunRecord, StepRecord
+from coordination.records import CutRecord, OutputRecord, RunRecord, StepRecord
 from tests.clock import until
 from workers.engine.clock import Clock
 from workers.engine.execution import Execution, RunSpec
@@ -50,6 +52,21 @@ def pipeline(*steps: StepDocument | str, **more: Any) -> PipelineDocument:
     )
 
 
+def taken(pieces: list[OutputRecord], record: OutputRecord | CutRecord) -> list[OutputRecord]:
+    """The pieces with this one, or without what is cut."""
+    if isinstance(record, OutputRecord):
+        return [*pieces, record]
+    return [rest for piece in pieces for rest in _without(piece, record)]
+
+
+def _without(piece: OutputRecord, cut: CutRecord) -> list[OutputRecord]:
+    if piece.index != cut.index or piece.offset + len(piece.data) <= cut.begin or piece.offset >= cut.end:
+        return [piece]
+    assert piece.offset >= cut.begin, "a piece on both sides of a cut's beginning"
+    rest = piece.data[cut.end - piece.offset :]
+    return [structs.replace(piece, data=rest, offset=cut.end)] if rest else []
+
+
 class Journal:
     """Keeps everything in memory, in order; ``writing`` is called at each write of states."""
 
@@ -66,10 +83,10 @@ class Journal:
         self.states += records
         self.writes.append(records)
 
-    async def output(self, record: OutputRecord) -> None:
-        """Takes a piece."""
+    async def output(self, record: OutputRecord | CutRecord) -> None:
+        """Takes a piece, or a cut."""
         await asyncio.sleep(0)
-        self.pieces.append(record)
+        self.pieces = taken(self.pieces, record)
 
     def steps(self) -> list[StepRecord]:
         """The last record of each step, by index."""

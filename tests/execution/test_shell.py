@@ -237,7 +237,8 @@ async def test_too_much_output_keeps_both_ends(bench: Bench) -> None:
     pieces = done.journal.pieces
     assert record.output_bytes == len(whole)
     assert record.output_dropped == len(whole) - 10_000
-    assert [piece.number for piece in pieces] == list(range(len(pieces)))
+    numbers = [piece.number for piece in pieces]
+    assert numbers == sorted(set(numbers))
     for piece in pieces:
         assert whole[piece.offset : piece.offset + len(piece.data)] == piece.data
     assert done.journal.output_of(0) == whole[:5_000] + whole[-5_000:]

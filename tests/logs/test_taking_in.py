@@ -11,9 +11,10 @@ from msgspec import Raw
 
 from coordination import records
 from coordination.identity import fire_run_id
-from coordination.records import GapRecord, IngestBatch, NodeReport
+from coordination.records import CutRecord, GapRecord, IngestBatch, NodeReport
 from logs import history
 from logs.models import Output, Run, StepRun, Stream
+from logs.output import texts
 from tests.logs.makers import NOON, PIPELINE, Worker, output, run, step
 from workers.models import Node
 
@@ -217,3 +218,26 @@ def test_refusals_are_counted_on_the_node(worker: Worker) -> None:
     worker.send(1, refused, refused)
     [row] = worker.node.refusals.all()
     assert (row.reason, row.count) == ("it is not signed", 2)
+
+
+def _kept(number: int) -> list[tuple[int, bytes]]:
+    pieces = Output.objects.filter(run=uuid.UUID(int=number), index=0).order_by("number")
+    return [(piece.offset, bytes(piece.data)) for piece in pieces]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_the_middle_of_too_much_output_is_taken_back(worker: Worker, together: bool) -> None:
+    """Also when it comes again, as after a restore."""
+    pieces = [output(1, 0, b"aaaa", 0), output(1, 1, b"bbbb", 4), output(1, 2, b"cccc", 8), output(1, 3, b"dddd", 12)]
+    end = [CutRecord(run=str(uuid.UUID(int=1)), index=0, begin=4, end=14), output(1, 4, b"eeee", 20)]
+    other = [output(2, 0, b"xxxx", 0), output(2, 1, b"yyyy", 4)]
+    for _ in range(2):
+        if together:
+            worker.send(1, *other, *pieces, *end)
+        else:
+            for sequence, record in enumerate([*other, *pieces, *end], 1):
+                worker.send(sequence, record)
+        assert _kept(1) == [(0, b"aaaa"), (14, b"dd"), (20, b"eeee")]
+        assert _kept(2) == [(0, b"xxxx"), (4, b"yyyy")]
+        Stream.objects.update(sequence=0)
+    assert "[... 10 bytes dropped ...]" in texts([uuid.UUID(int=1)])[uuid.UUID(int=1), 0]

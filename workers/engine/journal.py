@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from coordination.records import IngestBatch, OutputRecord, Record, RunRecord, StepRecord, StreamKind
+from coordination.records import CutRecord, IngestBatch, OutputRecord, Record, RunRecord, StepRecord, StreamKind
 from workers.engine.clock import Clock
 from workers.engine.journal_store import BATCH_RECORDS, CachedDocument, Store
 from workers.engine.journal_writer import WAITS, Write, Writer
@@ -90,7 +90,7 @@ class Journal:
                 await self._do(lambda store: store.append("state", now, added), meanwhile=meanwhile, is_record=True)
             )
 
-    async def output(self, record: OutputRecord) -> None:
+    async def output(self, record: OutputRecord | CutRecord) -> None:
         """Takes a piece of output; waits only when too much of it is waiting."""
         now = self._clock.now()
         await self._room.acquire()

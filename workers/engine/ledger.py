@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from coordination.records import OutputRecord, RunRecord, StepRecord
+from coordination.records import CutRecord, OutputRecord, RunRecord, StepRecord
 
 
 class Sink(Protocol):
@@ -12,7 +12,7 @@ class Sink(Protocol):
         """Returns when the records are durable, all of them or none."""
         ...
 
-    async def output(self, record: OutputRecord) -> None:
+    async def output(self, record: OutputRecord | CutRecord) -> None:
         """Takes a piece of output; returns when there is room for the next."""
         ...
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from coordination.records import OutputRecord
+from coordination.records import CutRecord, OutputRecord
 from workers.engine.clock import Clock
 from workers.engine.masking import Masker, Secrets
 
@@ -24,8 +24,9 @@ class StepOutput:
     """Takes what one step writes, over all its tries. ``close`` it once, at the end.
 
     ``total`` counts the bytes written, after secrets are hidden; offsets are positions in that stream. ``dropped`` is
-    known after ``close``. What lies beyond the first half of the cap is held until the end, since only then is it
-    known what the last half is; it costs at most the cap in memory.
+    known after ``close``. The first bytes up to the cap are handed on as they come: should the worker die, they are
+    not lost. What lies beyond is held until the end, since only then is it known what the last half of the cap is; it
+    costs at most the cap in memory. A cut then takes back what was handed on of the middle.
     """
 
     def __init__(
@@ -33,7 +34,7 @@ class StepOutput:
         run: str,
         index: int,
         *,
-        deliver: Callable[[OutputRecord], Awaitable[None]],
+        deliver: Callable[[OutputRecord | CutRecord], Awaitable[None]],
         flusher: "Flusher",
         secrets: Secrets,
         cap: int = DEFAULT_CAP,
@@ -43,6 +44,7 @@ class StepOutput:
         self._run, self._index = run, index
         self._deliver, self._flusher = deliver, flusher
         self._masker = Masker(secrets)
+        self._cap = cap
         self._half = cap // 2
         self._head = bytearray()
         self._tail = bytearray()
@@ -64,8 +66,10 @@ class StepOutput:
         async with self._sending:
             self._flusher.forget(self)
             while self._head:
-                data = bytes(self._head[:PIECE])
-                del self._head[:PIECE]
+                # None lies on both sides of where a cut would begin.
+                size = PIECE if self._sent >= self._half else min(PIECE, self._half - self._sent)
+                data = bytes(self._head[:size])
+                del self._head[:size]
                 await self._send(self._sent, data)
 
     async def close(self) -> None:
@@ -73,13 +77,15 @@ class StepOutput:
         self._keep(self._masker.finish())
         await self.flush()
         self._trim(self._half)
+        if self.total > self._cap:
+            await self._cut(self._half, min(self.total - self._half, self._cap))
         offset = self.total - len(self._tail)
         for start in range(0, len(self._tail), PIECE):
             await self._send(offset + start, bytes(self._tail[start : start + PIECE]))
         self._tail.clear()
 
     def _keep(self, data: bytes) -> None:
-        room = max(self._half - self.total, 0)
+        room = max(self._cap - self.total, 0)
         self.total += len(data)
         if data[:room]:
             self._head += data[:room]
@@ -94,16 +100,23 @@ class StepOutput:
             del self._tail[:excess]
             self.dropped += excess
 
+    async def _cut(self, begin: int, end: int) -> None:
+        self.dropped += end - begin
+        await self._hand_on(CutRecord(run=self._run, index=self._index, begin=begin, end=end), 0)
+
     async def _send(self, offset: int, data: bytes) -> None:
         record = OutputRecord(run=self._run, index=self._index, number=self._number, offset=offset, data=data)
         self._number += 1
         self._sent = offset + len(data)
+        await self._hand_on(record, len(data))
+
+    async def _hand_on(self, record: OutputRecord | CutRecord, size: int) -> None:
         try:
             await self._deliver(record)
         except Exception:
             # The step goes on without this piece: its state matters more than its output.
             log.exception("output of run %s, step %d could not be handed on", self._run, self._index)
-            self.dropped += len(data)
+            self.dropped += size
 
 
 class Flusher:
