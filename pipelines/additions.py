@@ -16,7 +16,8 @@ from coordination.errors import CoordinationError
 from logs.admin import RunAdmin
 from logs.models import Run
 from pipelines import displays
-from pipelines.commands import Conflict, send_kill
+from pipelines.commands import Conflict, send_kill, send_trial
+from pipelines.forms import TrialForm
 from pipelines.models import Pipeline
 from tasks.admin import TaskAdmin
 from tasks.models import Task
@@ -28,6 +29,7 @@ admin.site.unregister([Task, Run])
 class TaskWithUses(TaskAdmin):
     """Where the task is used."""
 
+    actions_detail = ["try_it"]
     readonly_fields = [*TaskAdmin.readonly_fields, "used_in"]
     fieldsets = [*TaskAdmin.fieldsets, (gettext_lazy("Used in"), {"fields": ["used_in"]})]
 
@@ -36,6 +38,32 @@ class TaskWithUses(TaskAdmin):
         uses = Q(steps__task=task.pk) | Q(on_success=task.pk) | Q(on_failure=task.pk)
         pipelines = Pipeline.objects.filter(uses).distinct() if task.pk else Pipeline.objects.none()
         return displays.pipeline_links(pipelines)
+
+    def has_operate_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        """A trial runs what one may write, where pipelines run."""
+        return self.has_change_permission(request) and request.user.has_perm("pipelines.change_pipeline")
+
+    @action(
+        description=gettext_lazy("Try it …"),
+        icon="experiment",
+        permissions=["operate"],
+        dialog={
+            "title": gettext_lazy("Try it once"),
+            "description": gettext_lazy("The node does it now, as it is saved, and the page of the run opens."),
+            "form_class": TrialForm,
+            "form_submit_text": gettext_lazy("Try it"),
+        },
+    )
+    def try_it(self, request: HttpRequest, form: TrialForm, object_id: str) -> HttpResponse:
+        task = get_object_or_404(Task, pk=object_id)
+        try:
+            run = send_trial(task, form.cleaned_data["node"], request.user)
+        except (Conflict, CoordinationError) as error:
+            messages.error(request, f"{task}: {error}")
+            page = reverse("admin:tasks_task_change", args=[task.pk])
+        else:
+            page = reverse("admin:logs_run_change", args=[Run.objects.get(uuid=run).pk])
+        return HttpResponse(headers={"HX-Redirect": page})
 
 
 @admin.register(Run)

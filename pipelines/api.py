@@ -9,7 +9,7 @@ from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
 from rest_framework.decorators import action
-from rest_framework.exceptions import APIException
+from rest_framework.exceptions import APIException, PermissionDenied
 from rest_framework.generics import get_object_or_404
 from rest_framework.permissions import DjangoModelPermissions, IsAuthenticated
 from rest_framework.request import Request
@@ -35,9 +35,11 @@ from pipelines.serializers import (
     PreviewSerializer,
     RunRequest,
     RunsSerializer,
+    TrialRequest,
     iso,
 )
 from tasks.api import Conflicting, DefinitionViewSet, one_write
+from tasks.models import Task
 from workers.engine.schedule import Schedule, ScheduleError, next_fires
 
 
@@ -128,6 +130,24 @@ class KillView(APIView):
         return Response({"detail": "The order to end it is on its way."}, status=status.HTTP_202_ACCEPTED)
 
 
+class TrialView(APIView):
+    """``POST /api/v1/tasks/<id>/try/``: one node does the task once, as it is saved; 409 when it cannot."""
+
+    queryset = Task.objects.all()
+    permission_classes = [MayChange]
+
+    @extend_schema(request=TrialRequest, responses={202: RunsSerializer})
+    def post(self, request: Request, task: int) -> Response:
+        """Answers 202 with the run."""
+        wanted = get_object_or_404(Task, pk=task)
+        if not request.user.has_perm("pipelines.change_pipeline"):
+            raise PermissionDenied
+        wish = TrialRequest(data=request.data)
+        wish.is_valid(raise_exception=True)
+        run = _order(commands.send_trial, wanted, wish.validated_data["node"], request.user)
+        return Response({"runs": [str(run)]}, status=status.HTTP_202_ACCEPTED)
+
+
 class ControlView(APIView):
     """``/api/v1/control/``: the switch that pauses all pipelines of the cluster."""
 
@@ -189,6 +209,7 @@ routes = [
 ]
 paths = [
     path("runs/<uuid:run>/kill/", KillView.as_view(), name="run-kill"),
+    path("tasks/<int:task>/try/", TrialView.as_view(), name="task-try"),
     path("control/", ControlView.as_view(), name="control"),
     path("schedules/preview/", PreviewView.as_view(), name="schedule-preview"),
 ]

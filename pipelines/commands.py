@@ -22,6 +22,7 @@ from pipelines import outbox, rendering
 from pipelines.models import Pipeline
 from pipelines.relay import chunks
 from pipelines.rendering import Source
+from tasks.models import Task
 from workers import keyring, store
 from workers.engine.placement import Member, ranking
 from workers.models import Node
@@ -46,8 +47,21 @@ def send_run(pipeline: Pipeline, environment: Mapping[str, str], user: Any) -> l
 
     Returns the run ids. Raises Conflict without steps or nodes, CoordinationError when etcd does not take the order.
     """
-    source = _source(pipeline)
-    nodes = _nodes(pipeline)
+    return _order(_source(pipeline), _nodes(pipeline), environment, user)
+
+
+def send_trial(task: Task, node: Node, user: Any) -> UUID:
+    """Has the node do the task once, as it is saved; the run's id. Raises as ``send_run``."""
+    source = rendering.trial(task)
+    if isinstance(source, rendering.Unreadable):
+        raise Conflict(str(source))
+    if not node.public_key:
+        raise Conflict(_("%(name)s has not enrolled yet: start a worker on it first.") % {"name": node.name})
+    [run] = _order(source, [node], {}, user)
+    return run
+
+
+def _order(source: Source, nodes: Sequence[Node], environment: Mapping[str, str], user: Any) -> list[UUID]:
     orders = [_run_order(source, node, environment, user) for node in nodes]
     runs = [UUID(order.run) for order in orders]
     # Before it is sent: the worker may be quicker to report than we to write, and what it says has to win.

@@ -5,11 +5,14 @@ from typing import Any
 from django import forms
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
+from unfold.forms import BaseDialogForm
+from unfold.widgets import UnfoldAdminSelectWidget
 
 from pipelines.models import Binding, Pipeline, Step
 from pipelines.validation import pipeline_errors, step_errors
 from tasks.fields import MapField
 from tasks.forms import add_errors
+from workers.models import Node
 
 LIMITS = ("nice", "memory", "cpu_seconds", "open_files", "processes")
 """Numbers of a step that may be left empty, for 0."""
@@ -123,6 +126,17 @@ class StepForm(forms.ModelForm):
         found = step_errors(candidate)
         add_errors(self, {field: text for field, text in found.items() if field not in self.errors})
         return values
+
+
+class TrialForm(BaseDialogForm):
+    """On which node a task is tried."""
+
+    node = forms.ModelChoiceField(
+        label=_("Node"),
+        queryset=Node.objects.filter(mode=Node.Mode.WORKER).order_by("-online", "name"),
+        empty_label=None,
+        widget=UnfoldAdminSelectWidget,
+    )
 
 
 class BindingForm(forms.ModelForm):

@@ -8,9 +8,10 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from django.conf import settings
+from django.utils.timezone import now
 from msgspec import structs
 
 from coordination import crypto, documents
@@ -21,6 +22,9 @@ from pipelines.outbox import bound_nodes
 from tasks.models import Secret, Task
 from tasks.references import secret_names, secrets_of_task
 from workers.models import Node
+
+TRIALS = UUID("7d0bb7a5-53e7-4a0f-9d7b-6c1f0f3d0a11")
+"""The name space of the ids under which tasks are tried (RFC 9562, version 5)."""
 
 ATTEMPTS = 5
 """Readings of a pipeline that keeps moving before it is left for the next relay."""
@@ -59,6 +63,17 @@ def read(pipelines: Iterable[UUID]) -> dict[UUID, Source | Unreadable]:
                 result[pk] = _with_secrets(unsealed, secrets, damaged)
         left = generations.keys() - result.keys()
     return result
+
+
+def trial(task: Task) -> Source | Unreadable:
+    """A pipeline of nothing but this task, as saved; it exists only in the order that carries it. All trials of a
+    task have one id, so that its runs stand together."""
+    pipeline = Pipeline(pk=uuid5(TRIALS, str(task.pk)), name=f"try: {task.name}"[:150], overlap=Pipeline.Overlap.ALLOW)
+    pipeline.not_before = now()
+    steps = [Step(pipeline=pipeline, task=task, position=1)]
+    mail = mail_settings() if task.kind == Task.Kind.MAIL else None
+    unsealed = _Unsealed(pipeline, _document(pipeline, steps, mail), frozenset(secrets_of_task(task)))
+    return _with_secrets(unsealed, *_open_secrets([unsealed]))
 
 
 def document(source: Source, node: Node, not_before: datetime, digest_key: bytes) -> PipelineDocument:

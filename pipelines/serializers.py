@@ -136,6 +136,12 @@ class RunRequest(serializers.Serializer):
         return value
 
 
+class TrialRequest(serializers.Serializer):
+    """On which worker a task is tried."""
+
+    node = serializers.PrimaryKeyRelatedField(queryset=Node.objects.filter(mode=Node.Mode.WORKER))
+
+
 class RunsSerializer(serializers.Serializer):
     """The runs that were ordered."""
 

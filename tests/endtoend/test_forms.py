@@ -86,3 +86,13 @@ def test_a_newcomer_gets_to_a_first_run(ects: Installation, page: Page) -> None:
     page.locator("#result_list th a").last.click()
     expect(page.locator("[data-run-state]")).to_have_text("Succeeded", timeout=20_000)
     expect(page.locator("[data-step-output]")).to_contain_text("hello from the first run")
+
+
+def test_a_task_is_tried_on_a_node(ects: Installation, page: Page) -> None:
+    task = ects.task("shell", "echo tried by $ECTS_PIPELINE_NAME")
+    page.goto(f"{ects.url}/admin/tasks/task/{task}/change/")
+    page.get_by_role("link", name="Try it").click()
+    page.locator("#modal-content").get_by_role("button", name="Try it").click()
+    expect(page.locator("[data-run-state]")).to_have_text("Succeeded", timeout=20_000)
+    expect(page.locator("[data-step-output]")).to_contain_text("tried by")
+    assert "/logs/run/" in page.url
