@@ -175,7 +175,7 @@ LOGIN_REDIRECT_URL = reverse_lazy("admin:index")
 
 LANGUAGE_CODE = env.str("ECTS_LANGUAGE", default="en")
 LANGUAGES = [("en", _("English")), ("zh-hans", "简体中文")]
-LOCALE_PATHS = [BASE_DIR / "locale"]
+LOCALE_PATHS = [BASE_DIR / "locale" / "project", BASE_DIR / "locale" / "theme"]
 TIME_ZONE = env.str("ECTS_TIME_ZONE", default="UTC")
 USE_TZ = True
 FORMAT_MODULE_PATH = ["ects_site.formats"]

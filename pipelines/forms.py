@@ -72,7 +72,7 @@ class PipelineForm(forms.ModelForm):
 class StepForm(forms.ModelForm):
     """One step. Its place comes from the order of the rows, and from ``beside``."""
 
-    position = forms.IntegerField(required=False, widget=forms.HiddenInput)
+    position = forms.IntegerField(required=False, label=_("position"), widget=forms.HiddenInput)
     beside = forms.BooleanField(
         required=False, label=_("Beside"), help_text=_("Runs side by side with the step above it.")
     )

@@ -4,7 +4,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 prepare_development() {
     # The driver for MySQL is compiled: it wants a compiler, headers and the client library.
-    install_packages etcd-server mariadb-server chromium gcc pkg-config libmariadb-dev
+    install_packages etcd-server mariadb-server chromium gcc pkg-config libmariadb-dev gettext
     if [ ! -d .venv ]; then
         local python version
         python=$(find_python)
