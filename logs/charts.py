@@ -18,8 +18,8 @@ SPARK_PLACES, SPARK_STEP, SPARK_HEIGHT, SPARK_LEAST = 30, 6, 22, 6
 GRID = 4
 """Lines above the axis."""
 
-WIDTH, HEIGHT = 600, 180
-LEFT, RIGHT, BOTTOM, TOP = 44, 16, 20, 8
+STEP, TALL = 10, 100
+"""Units of a column's place and of the drawing's height. It is stretched to its frame; its texts are not in it."""
 
 
 @dataclass(frozen=True)
@@ -58,48 +58,42 @@ def sparkline(runs: Sequence[Run]) -> SafeString:
     )
 
 
-def columns(chart: Sequence[Column], words: str, *, unit: str = "") -> SafeString:
-    """Stacked columns with an axis. ``words``: what the chart shows, for those who do not see it."""
+def columns(chart: Sequence[Column], words: str) -> SafeString:
+    """Stacked columns with an axis. ``words``: what the chart shows, for those who do not see it.
+
+    The bars stretch with the frame; the labels stand beside them as text, so that they are as large on a phone.
+    """
     top = _ceiling(max((sum(value for _class, value in column.parts) for column in chart), default=0))
-    step = (WIDTH - LEFT - RIGHT) / max(len(chart), 1)
-    body = format_html_join(
-        "", "{}", ((_column(column, LEFT + place * step, step, top),) for place, column in enumerate(chart))
-    )
+    levels = ((short(top * number / GRID),) for number in reversed(range(GRID + 1)))
+    bars = format_html_join("", "{}", ((_column(column, place, top),) for place, column in enumerate(chart)))
     return format_html(
-        '<svg class="ects-chart" viewBox="0 0 {} {}" role="img" aria-label="{}">{}{}</svg>',
-        *(WIDTH, HEIGHT, words, _axis(top, unit), body),
+        '<div class="ects-plot"><div class="ects-plot-y" aria-hidden="true">{}</div>'
+        '<svg viewBox="0 0 {} {}" preserveAspectRatio="none" role="img" aria-label="{}">{}{}</svg>'
+        '<div class="ects-plot-x" aria-hidden="true">{}</div></div>',
+        *(format_html_join("", "<span>{}</span>", levels), STEP * len(chart), TALL, words, _grid(len(chart)), bars),
+        format_html_join("", "<span>{}</span>", ((column.label,) for column in chart)),
     )
 
 
-def _column(column: Column, x: float, step: float, top: float) -> SafeString:
-    y, rectangles = float(HEIGHT - BOTTOM), []
+def _column(column: Column, place: int, top: float) -> SafeString:
+    y, rectangles = float(TALL), []
     for name, value in column.parts:
         if value:
-            height = max((HEIGHT - BOTTOM - TOP) * value / top, 1)
+            height = max(TALL * value / top, 1)
             y -= height
-            rectangles.append((round(x + step * 0.1, 1), round(y, 1), round(step * 0.8, 1), round(height, 1), name))
-    drawn = format_html_join(
-        "", '<rect x="{}" y="{}" width="{}" height="{}" rx="1" class="ects-fill-{}"></rect>', rectangles
-    )
+            rectangles.append(
+                (round(STEP * (place + 0.1), 1), round(y, 1), round(STEP * 0.8, 1), round(height, 1), name)
+            )
+    drawn = format_html_join("", '<rect x="{}" y="{}" width="{}" height="{}" class="ects-fill-{}"></rect>', rectangles)
     return format_html(
-        '<g><title>{}</title><rect x="{}" y="{}" width="{}" height="{}" class="ects-hover"></rect>{}'
-        '<text x="{}" y="{}" text-anchor="middle">{}</text></g>',
-        *(column.title, round(x, 1), TOP, round(step, 1), HEIGHT - BOTTOM - TOP, drawn),
-        *(round(x + step / 2, 1), HEIGHT - 5, column.label),
+        '<g><title>{}</title><rect x="{}" width="{}" height="{}" class="ects-hover"></rect>{}</g>',
+        *(column.title, STEP * place, STEP, TALL, drawn),
     )
 
 
-def _axis(top: float, unit: str) -> SafeString:
-    lines = []
-    for number in range(GRID + 1):
-        y = round(HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * number / GRID, 1)
-        lines.append((LEFT, y, WIDTH - RIGHT, y, LEFT - 6, y + 4, f"{short(top * number / GRID)}{unit}"))
-    return format_html_join(
-        "",
-        '<line x1="{}" y1="{}" x2="{}" y2="{}" class="ects-grid"></line>'
-        '<text x="{}" y="{}" text-anchor="end">{}</text>',
-        lines,
-    )
+def _grid(places: int) -> SafeString:
+    lines = ((y, STEP * places, y) for y in (TALL * number / GRID for number in range(GRID + 1)))
+    return format_html_join("", '<line y1="{}" x2="{}" y2="{}" class="ects-grid"></line>', lines)
 
 
 def _ceiling(value: float) -> float:

@@ -4,9 +4,11 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
+from django.urls import reverse
 from django.utils.formats import date_format
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
@@ -18,7 +20,7 @@ from logs.rollups import BUCKETS, EVERY
 HOURS = 24
 BAD = ("failed", "timed_out", "killed", "lost")
 ENDED = ("succeeded", *BAD)
-STACK = ("succeeded", "skipped", "missed", "killed", "lost", "timed_out", "failed")
+STACK = ("succeeded", "running", "skipped", "missed", "killed", "lost", "timed_out", "failed")
 """From the bottom of a column."""
 
 Sums = Mapping[str, int]
@@ -31,14 +33,19 @@ class Day:
     hours: dict[datetime, Sums]
     nodes: dict[UUID, dict[datetime, Sums]]
 
-    @property
+    @cached_property
     def sums(self) -> Sums:
         """Of the whole day."""
         return _summed(self.hours.values())
 
     @property
+    def begin(self) -> datetime:
+        """Of its first hour."""
+        return next(iter(self.hours))
+
+    @property
     def ended(self) -> int:
-        """Runs that came to an end of any kind."""
+        """Runs that came to an end of any kind; what was skipped or missed was none."""
         return sum(self.sums[state] for state in ENDED)
 
     @property
@@ -85,9 +92,19 @@ def runs_by_hour(day: Day) -> list[Column]:
     ]
 
 
+def by_state(day: Day) -> list[dict[str, Any]]:
+    """The states that there were: how often, and where such runs are listed."""
+    runs = reverse("admin:logs_run_changelist")
+    return [
+        {"state": state.value, "label": state.label, "count": day.sums[state], "url": f"{runs}?state__exact={state}"}
+        for state in Run.State
+        if day.sums[state]
+    ]
+
+
 def durations(day: Day) -> list[Column]:
     """How many runs took how long."""
-    labels = ["100ms", "500ms", "1s", "5s", "10s", "30s", "1m", "5m", "15m", "1h", "4h", "> 4h"]
+    labels = ["0.1s", "0.5s", "1s", "5s", "10s", "30s", "1m", "5m", "15m", "1h", "4h", ">4h"]
     return [
         Column(
             label=label,

@@ -15,6 +15,8 @@ MOST = 40
 """Nodes shown: first those that are away, then by name."""
 
 LEVELS = 4
+SHARES = {"few": 5, "some": 25, "many": 60, "most": 100}
+"""Percent that this share of failures is at the most."""
 
 
 def heat_map(day: Day) -> dict[str, Any]:
@@ -33,14 +35,15 @@ def _cells(day: Day, node: UUID, top: int) -> list[dict[str, str]]:
 
 
 def _cell(begin: datetime, sums: Sums, top: int) -> dict[str, str]:
+    """The shade is how much ran beside the fullest cell, the red part of it how much of that went wrong."""
     ended, bad = _ended(sums), sum(sums.get(state, 0) for state in BAD)
-    begun = date_format(localtime(begin), "H:i")
-    words = {"begin": begun, "runs": ended, "failed": bad}
-    if bad:
-        level = "bad" if bad * 10 >= ended else "warn"
-        return {"level": level, "title": _("%(begin)s: %(runs)d runs, %(failed)d of them not well") % words}
+    words = {"begin": date_format(localtime(begin), "H:i"), "runs": ended, "failed": bad}
     level = str(min(LEVELS, 1 + LEVELS * ended // (top + 1))) if ended else "0"
-    return {"level": level, "title": _("%(begin)s: %(runs)d runs") % words}
+    if not bad:
+        return {"level": level, "title": _("%(begin)s: %(runs)d runs") % words}
+    share = next(share for share, most in SHARES.items() if 100 * bad <= most * ended)
+    level += f" ects-cell-{share}"
+    return {"level": level, "title": _("%(begin)s: %(runs)d runs, %(failed)d of them not well") % words}
 
 
 def _ended(sums: Sums) -> int:

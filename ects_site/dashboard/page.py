@@ -7,13 +7,12 @@ from django.shortcuts import render
 from django.utils.timezone import get_current_timezone_name, now
 from django.utils.translation import gettext as _
 
-from ects_site.dashboard.day import durations, last_day, runs_by_hour
+from ects_site.dashboard.day import by_state, durations, last_day, runs_by_hour
+from ects_site.dashboard.first_steps import first_steps
 from ects_site.dashboard.heat import heat_map
-from ects_site.dashboard.troubles import running, troubles
+from ects_site.dashboard.troubles import latest_failures, most_failing, running
 from ects_site.dashboard.upcoming import by_minute, upcoming
 from logs.models import Run
-from pipelines.models import Pipeline
-from tasks.models import Task
 from workers.models import Node
 
 
@@ -28,18 +27,22 @@ def context(request: HttpRequest, given: dict[str, Any]) -> dict[str, Any]:
     workers = Node.objects.filter(mode=Node.Mode.WORKER)
     given |= {
         "day": day,
+        "now": instant,
         "zone": get_current_timezone_name(),
+        "states": by_state(day),
         "hours": runs_by_hour(day),
         "durations": durations(day),
         "running": running(),
-        "troubles": troubles(instant),
+        "failing": most_failing(day.begin),
+        "latest": latest_failures(instant),
         "nodes_online": workers.filter(online=True).count(),
-        "nodes_all": workers.count(),
+        "nodes_away": workers.filter(online=False).count(),
     }
+    given["nodes_all"] = given["nodes_online"] + given["nodes_away"]
     if request.user.has_perm("workers.view_node"):
         given["heat"] = heat_map(day)
     if not Run.objects.exists():
-        given["first_steps"] = _first_steps(given["nodes_all"])
+        given["first_steps"] = first_steps(request.user)
     return given
 
 
@@ -48,14 +51,6 @@ def next_hour(request: HttpRequest) -> HttpResponse:
     if not request.user.has_perm("pipelines.view_pipeline"):
         return HttpResponse()
     found = upcoming(now())
-    return render(request, "ects/dashboard/upcoming.html", {"found": found, "chart": by_minute(found), "now": now()})
-
-
-def _first_steps(nodes: int) -> dict[str, bool]:
-    """What a new installation has already."""
-    return {
-        "node": nodes > 0,
-        "task": Task.objects.exists(),
-        "pipeline": Pipeline.objects.exists(),
-        "enabled": Pipeline.objects.filter(enabled=True).exists(),
-    }
+    fullest, most = found.fullest
+    shown = {"found": found, "chart": by_minute(found), "fullest": fullest, "most": most}
+    return render(request, "ects/dashboard/upcoming.html", shown)

@@ -1,8 +1,9 @@
 """The fires of the next hour, minute by minute: where they pile up."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.core.cache import cache
 from django.utils.formats import date_format
@@ -18,24 +19,55 @@ MOST = 2000
 """Pipelines that are looked at."""
 
 SHOWN = 6
+CROWD = 5
+"""Fires that are many for one minute, where the others have few."""
+
+NAMED = 5
+"""Pipelines of a minute that are named."""
+
 KEEP = 30
 """Seconds for which one answer serves all viewers."""
 
 
 @dataclass(frozen=True)
+class Minute:
+    """How many fires, and the names of the first pipelines among them."""
+
+    fires: int
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Next:
+    """The next fire of a pipeline, and how many it has within the hour."""
+
+    at: datetime
+    name: str
+    pipeline: UUID
+    fires: int
+
+
+@dataclass(frozen=True)
 class Upcoming:
-    """``minutes``: fires by minute from ``begin`` (UTC); ``first``: the next ones, (instant, pipeline's id, name)."""
+    """``minutes`` from ``begin`` (UTC) on; ``first``: the pipelines that fire next."""
 
     begin: datetime
-    minutes: list[int]
-    first: list[tuple[datetime, str, str]]
+    minutes: list[Minute]
+    first: list[Next]
     is_whole: bool
     """Whether all enabled pipelines are in it."""
 
     @property
-    def most(self) -> int:
-        """In the fullest minute."""
-        return max(self.minutes, default=0)
+    def fires(self) -> int:
+        """In the hour."""
+        return sum(minute.fires for minute in self.minutes)
+
+    @property
+    def fullest(self) -> tuple[datetime, int]:
+        """The begin of the first minute that has the most fires, and how many."""
+        counts = [minute.fires for minute in self.minutes]
+        most = max(counts)
+        return self.begin + timedelta(minutes=counts.index(most)), most
 
 
 def upcoming(now: datetime) -> Upcoming:
@@ -49,15 +81,21 @@ def upcoming(now: datetime) -> Upcoming:
 def _look_ahead(begin: datetime, now: datetime) -> Upcoming:
     live = Pipeline.objects.filter(enabled=True, paused=False).order_by("pk").prefetch_related("calendars__entries")
     pipelines = list(live[: MOST + 1])
-    minutes: Counter[int] = Counter()
-    first: list[tuple[datetime, str, str]] = []
+    counts: Counter[int] = Counter()
+    names: dict[int, list[str]] = defaultdict(list)
+    following = []
     for pipeline in pipelines[:MOST]:
         fires = _fires(pipeline, now, begin + timedelta(minutes=MINUTES))
-        minutes.update((fire - begin) // timedelta(minutes=1) for fire in fires)
-        first += [(fire, str(pipeline.pk), pipeline.name) for fire in fires[:SHOWN]]
-        first = sorted(first)[:SHOWN] if len(first) > 50 * SHOWN else first
-    counts = [minutes[minute] for minute in range(MINUTES)]
-    return Upcoming(begin, counts, sorted(first)[:SHOWN], len(pipelines) <= MOST)
+        if not fires:
+            continue
+        by_minute = Counter((fire - begin) // timedelta(minutes=1) for fire in fires)
+        counts.update(by_minute)
+        for minute in by_minute:
+            names[minute].append(pipeline.name)
+        following.append(Next(fires[0], pipeline.name, pipeline.pk, len(fires)))
+    minutes = [Minute(counts[minute], tuple(sorted(names[minute])[:NAMED])) for minute in range(MINUTES)]
+    first = sorted(following, key=lambda one: (one.at, one.name))[:SHOWN]
+    return Upcoming(begin, minutes, first, len(pipelines) <= MOST)
 
 
 def _fires(pipeline: Pipeline, after: datetime, until: datetime) -> list[datetime]:
@@ -69,12 +107,14 @@ def _fires(pipeline: Pipeline, after: datetime, until: datetime) -> list[datetim
 
 def by_minute(found: Upcoming) -> list[Column]:
     """A column a minute; the crowded ones stand out."""
-    average = sum(found.minutes) / MINUTES
+    crowd = max(CROWD, 3 * found.fires / MINUTES)
     chart = []
-    for minute, fires in enumerate(found.minutes):
-        begin = localtime(found.begin + timedelta(minutes=minute))
+    for number, minute in enumerate(found.minutes):
+        begin = localtime(found.begin + timedelta(minutes=number))
         at = date_format(begin, "H:i")
-        kind = "timed_out" if fires > 4 and fires > 3 * average else "running"
-        title = _("%(at)s: %(fires)d fires") % {"at": at, "fires": fires}
-        chart.append(Column(at if begin.minute % 10 == 0 else "", title, ((kind, fires),)))
+        title = _("%(at)s: %(fires)d fires") % {"at": at, "fires": minute.fires}
+        if minute.names:
+            title += " · " + ", ".join(minute.names) + (" …" if minute.fires > len(minute.names) else "")
+        kind = "timed_out" if minute.fires >= crowd else "running"
+        chart.append(Column(at if begin.minute % 10 == 0 else "", title, ((kind, minute.fires),)))
     return chart

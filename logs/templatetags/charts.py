@@ -18,9 +18,9 @@ def sparkline(runs: Sequence[Run]) -> SafeString:
 
 
 @register.simple_tag
-def columns(chart: Sequence[charts.Column], words: str, unit: str = "") -> SafeString:
+def columns(chart: Sequence[charts.Column], words: str) -> SafeString:
     """Stacked columns."""
-    return charts.columns(chart, words, unit=unit)
+    return charts.columns(chart, words)
 
 
 @register.filter
