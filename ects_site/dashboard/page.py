@@ -50,7 +50,7 @@ def next_hour(request: HttpRequest) -> HttpResponse:
     """The fires to come, as a part that the page asks for."""
     if not request.user.has_perm("pipelines.view_pipeline"):
         return HttpResponse()
-    found = upcoming(now())
-    fullest, most = found.fullest
-    shown = {"found": found, "chart": by_minute(found), "fullest": fullest, "most": most}
+    instant = now()
+    found = upcoming(instant)
+    shown = {"found": found, "chart": by_minute(found), "first": found.first(instant)}
     return render(request, "ects/dashboard/upcoming.html", shown)

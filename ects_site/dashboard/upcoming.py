@@ -1,8 +1,10 @@
 """The fires of the next hour, minute by minute: where they pile up."""
 
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.core.cache import cache
@@ -11,7 +13,7 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 
 from logs.charts import Column
-from pipelines.models import Pipeline
+from pipelines.models import TIMING, Pipeline
 from pipelines.schedules import schedule_of
 
 MINUTES = 60
@@ -20,7 +22,7 @@ MOST = 2000
 
 SHOWN = 6
 CROWD = 5
-"""Fires that are many for one minute, where the others have few."""
+"""Fires in one minute that are never a crowd are fewer than this."""
 
 NAMED = 5
 """Pipelines of a minute that are named."""
@@ -31,29 +33,30 @@ KEEP = 30
 
 @dataclass(frozen=True)
 class Minute:
-    """How many fires, and the names of the first pipelines among them."""
+    """How many fires of how many pipelines, and the names of the first of these."""
 
-    fires: int
-    names: tuple[str, ...]
+    fires: int = 0
+    pipelines: int = 0
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class Next:
-    """The next fire of a pipeline, and how many it has within the hour."""
+class Coming:
+    """A pipeline that fires ``fires`` times within the hour, and its next instants (UTC)."""
 
-    at: datetime
     name: str
     pipeline: UUID
     fires: int
+    instants: tuple[datetime, ...]
 
 
 @dataclass(frozen=True)
 class Upcoming:
-    """``minutes`` from ``begin`` (UTC) on; ``first``: the pipelines that fire next."""
+    """``minutes`` from ``begin`` (UTC) on; ``coming``: the pipelines that fire next."""
 
     begin: datetime
     minutes: list[Minute]
-    first: list[Next]
+    coming: list[Coming]
     is_whole: bool
     """Whether all enabled pipelines are in it."""
 
@@ -63,11 +66,26 @@ class Upcoming:
         return sum(minute.fires for minute in self.minutes)
 
     @property
-    def fullest(self) -> tuple[datetime, int]:
-        """The begin of the first minute that has the most fires, and how many."""
+    def most(self) -> int:
+        """Fires of the fullest minute."""
+        return max(minute.fires for minute in self.minutes)
+
+    @property
+    def fullest(self) -> datetime:
+        """Its begin; of the first such one."""
         counts = [minute.fires for minute in self.minutes]
-        most = max(counts)
-        return self.begin + timedelta(minutes=counts.index(most)), most
+        return self.begin + timedelta(minutes=counts.index(self.most))
+
+    @property
+    def crowd(self) -> float:
+        """So many fires in one minute stand out: half as many again as in those that have any, on average."""
+        busy = sum(minute.fires > 0 for minute in self.minutes)
+        return max(CROWD, 1.5 * self.fires / busy) if busy else CROWD
+
+    def first(self, now: datetime) -> list[tuple[datetime, Coming]]:
+        """The pipelines that fire next after ``now``, and when."""
+        found = [(at, one) for one in self.coming if (at := next((at for at in one.instants if at >= now), None))]
+        return sorted(found, key=lambda pair: (pair[0], pair[1].name))[:SHOWN]
 
 
 def upcoming(now: datetime) -> Upcoming:
@@ -79,23 +97,34 @@ def upcoming(now: datetime) -> Upcoming:
 
 
 def _look_ahead(begin: datetime, now: datetime) -> Upcoming:
-    live = Pipeline.objects.filter(enabled=True, paused=False).order_by("pk").prefetch_related("calendars__entries")
-    pipelines = list(live[: MOST + 1])
-    counts: Counter[int] = Counter()
-    names: dict[int, list[str]] = defaultdict(list)
-    following = []
+    live = Pipeline.objects.filter(enabled=True, paused=False).order_by("name").prefetch_related("calendars__entries")
+    pipelines = list(live.only("name", *TIMING)[: MOST + 1])
+    alike: dict[tuple[Any, ...], list[Pipeline]] = defaultdict(list)
     for pipeline in pipelines[:MOST]:
-        fires = _fires(pipeline, now, begin + timedelta(minutes=MINUTES))
-        if not fires:
-            continue
-        by_minute = Counter((fire - begin) // timedelta(minutes=1) for fire in fires)
-        counts.update(by_minute)
-        for minute in by_minute:
-            names[minute].append(pipeline.name)
-        following.append(Next(fires[0], pipeline.name, pipeline.pk, len(fires)))
-    minutes = [Minute(counts[minute], tuple(sorted(names[minute])[:NAMED])) for minute in range(MINUTES)]
-    first = sorted(following, key=lambda one: (one.at, one.name))[:SHOWN]
-    return Upcoming(begin, minutes, first, len(pipelines) <= MOST)
+        alike[_what_decides(pipeline)].append(pipeline)
+    fires, firing, names = Counter[int](), Counter[int](), defaultdict[int, list[str]](list)
+    coming: list[Coming] = []
+    for group in alike.values():
+        instants = _fires(group[0], now, begin + timedelta(minutes=MINUTES))
+        for minute, number in Counter((instant - begin) // timedelta(minutes=1) for instant in instants).items():
+            fires[minute] += number * len(group)
+            firing[minute] += len(group)
+            names[minute] += [pipeline.name for pipeline in group[:NAMED]]
+        if instants:
+            # As many as can pass while this answer serves, and the one after them.
+            soon = tuple(instants[: 1 + bisect_right(instants, now + timedelta(seconds=KEEP))])
+            coming += [Coming(one.name, one.pk, len(instants), soon) for one in group[: 2 * SHOWN]]
+    minutes = [Minute(fires[one], firing[one], tuple(sorted(names[one])[:NAMED])) for one in range(MINUTES)]
+    coming.sort(key=lambda one: (one.instants[0], one.name))
+    return Upcoming(begin, minutes, coming[: 2 * SHOWN], len(pipelines) <= MOST)
+
+
+def _what_decides(pipeline: Pipeline) -> tuple[Any, ...]:
+    """Equal for pipelines that fire at the same instants. Calendars, and the hash of the id that ``H`` stands for,
+    make one its own; an h that is none costs time only."""
+    if "h" in pipeline.schedule.lower() or pipeline.calendars.all():
+        return (pipeline.pk,)
+    return tuple(getattr(pipeline, name) for name in TIMING if name != "jitter")
 
 
 def _fires(pipeline: Pipeline, after: datetime, until: datetime) -> list[datetime]:
@@ -107,14 +136,13 @@ def _fires(pipeline: Pipeline, after: datetime, until: datetime) -> list[datetim
 
 def by_minute(found: Upcoming) -> list[Column]:
     """A column a minute; the crowded ones stand out."""
-    crowd = max(CROWD, 3 * found.fires / MINUTES)
     chart = []
     for number, minute in enumerate(found.minutes):
         begin = localtime(found.begin + timedelta(minutes=number))
         at = date_format(begin, "H:i")
         title = _("%(at)s: %(fires)d fires") % {"at": at, "fires": minute.fires}
         if minute.names:
-            title += " · " + ", ".join(minute.names) + (" …" if minute.fires > len(minute.names) else "")
-        kind = "timed_out" if minute.fires >= crowd else "running"
+            title += f" · {', '.join(minute.names)}{' …' if minute.pipelines > NAMED else ''}"
+        kind = "timed_out" if minute.fires >= found.crowd else "running"
         chart.append(Column(at if begin.minute % 10 == 0 else "", title, ((kind, minute.fires),)))
     return chart
