@@ -67,6 +67,7 @@ def browser(history: History) -> Client:
 
 
 PAGES: dict[str, Callable[[History], str]] = {
+    "dashboard": lambda h: "/admin/",
     "list": lambda h: "/admin/logs/run/",
     "its second page": lambda h: "/admin/logs/run/?p=2",
     "by state": lambda h: "/admin/logs/run/?state__exact=failed",
