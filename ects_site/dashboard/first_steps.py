@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import AnonymousUser, User
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
@@ -24,7 +24,7 @@ class Step:
     is_next: bool
 
 
-def first_steps(user: AbstractUser) -> list[Step]:
+def first_steps(user: User | AnonymousUser) -> list[Step]:
     """All of them, in their order."""
     pipelines, nodes = Pipeline.objects.all(), Node.objects.filter(mode=Node.Mode.WORKER)
     told = [
@@ -47,7 +47,7 @@ def first_steps(user: AbstractUser) -> list[Step]:
     ]
 
 
-def _url(user: AbstractUser, permission: str, page: str) -> str:
+def _url(user: User | AnonymousUser, permission: str, page: str) -> str:
     return reverse(f"admin:{page}") if user.has_perm(permission) else ""
 
 

@@ -74,7 +74,8 @@ def _by_pipeline(span: str, begin: datetime, which: Q) -> list[dict[str, Any]]:
     rows = Rollup.objects.filter(which, span=span, begins_at__gte=begin).values("pipeline")
     summed = rows.annotate(**{f"{state}_sum": Sum(state) for state in ENDED})
     bad = sum((Sum(state) for state in BAD[1:]), start=Sum(BAD[0]))
-    return list(summed.annotate(bad=bad).filter(bad__gt=0).order_by("-bad", "pipeline")[:LIKELY])
+    failing = summed.annotate(bad=bad).filter(bad__gt=0).order_by("-bad", "pipeline")
+    return [dict(row) for row in failing[:LIKELY]]
 
 
 def _name_of_deleted(runs: list[Run], pipeline: UUID) -> str:

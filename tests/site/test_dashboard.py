@@ -105,21 +105,23 @@ def test_without_runs_there_is_no_rate() -> None:
 
 
 def test_the_pipelines_that_fail_most_by_the_statistics() -> None:
-    rarely, often = Pipeline.objects.create(name="rarely"), Pipeline.objects.create(name="often")
+    rarely, often, then = (Pipeline.objects.create(name=name) for name in ("rarely", "often", "yesterday"))
     runs(7, BEGIN - timedelta(minutes=1), "failed", pipeline=rarely.pk)
     runs(1, NOW, "failed", pipeline=rarely.pk)
     runs(5, NOW, pipeline=often.pk)
     runs(2, NOW, "failed", pipeline=often.pk)
     runs(1, BEGIN, "lost", pipeline=often.pk, node=uuid.uuid4())
     runs(3, NOW, "killed", pipeline=uuid.uuid4())
+    runs(4, BEGIN + timedelta(hours=1), "failed", pipeline=then.pk)
     runs(2, NOW, "timed_out", pipeline=uuid.UUID(int=9), pipeline_name="deleted meanwhile")
     failing = most_failing(BEGIN)
     assert [(one.name, one.bad, one.ended) for one in failing] == [
+        ("yesterday", 4, 4),
         ("often", 3, 8),
         ("deleted meanwhile", 2, 2),
         ("rarely", 1, 1),
     ]
-    assert [len(one.runs) for one in failing] == [8, 2, 8]
+    assert [len(one.runs) for one in failing] == [4, 8, 2, 8]
     assert most_failing(NOW + timedelta(days=2)) == []
 
 
