@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.contrib.auth.models import AnonymousUser, User
+from django.db.models import Q
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
@@ -27,11 +28,12 @@ class Step:
 def first_steps(user: User | AnonymousUser) -> list[Step]:
     """All of them, in their order."""
     pipelines, nodes = Pipeline.objects.all(), Node.objects.filter(mode=Node.Mode.WORKER)
+    live = pipelines.filter(enabled=True).filter(Q(bindings__isnull=False) | ~Q(node_labels={}))
     told = [
         (_("Add a node"), _("A host that executes: one line to paste there."), "dns"),
         (_("Define a task"), _("A script, an HTTP request, a webhook or a mail."), "terminal"),
         (_("Make a pipeline"), _("Tasks in their order, a schedule, and the nodes it runs on."), "account_tree"),
-        (_("Let it fire"), _("Enable it, or run it once by hand: what comes of it appears here."), "play_circle"),
+        (_("Let it fire"), _("Bind it to a node and enable it: what comes of it appears here."), "play_circle"),
     ]
     urls = [
         _url(user, "workers.add_node", "workers_node_add"),
@@ -39,7 +41,7 @@ def first_steps(user: User | AnonymousUser) -> list[Step]:
         _url(user, "pipelines.add_pipeline", "pipelines_pipeline_add"),
         _url(user, "pipelines.change_pipeline", "pipelines_pipeline_changelist"),
     ]
-    done = [nodes.exists(), Task.objects.exists(), pipelines.exists(), pipelines.filter(enabled=True).exists()]
+    done = [nodes.exists(), Task.objects.exists(), pipelines.exists(), live.exists()]
     following = _first_false(done)
     return [
         Step(*words, url, is_done, number == following)

@@ -42,7 +42,8 @@ def context(request: HttpRequest, given: dict[str, Any]) -> dict[str, Any]:
     if request.user.has_perm("workers.view_node"):
         given["heat"] = heat_map(day)
     if not Run.objects.exists():
-        given["first_steps"] = first_steps(request.user)
+        given["first_steps"] = steps = first_steps(request.user)
+        given["is_set"] = all(step.is_done for step in steps)
     return given
 
 

@@ -204,7 +204,7 @@ def test_a_new_installation_says_the_next_step(admin: Client) -> None:
         return [step.title for step in admin.get("/admin/").context["first_steps"] if step.is_next]
 
     assert following() == ["Add a node"]
-    Node.objects.create(name="n")
+    node = Node.objects.create(name="n")
     assert following() == ["Define a task"]
     Task.objects.create(name="t")
     assert following() == ["Make a pipeline"]
@@ -212,7 +212,10 @@ def test_a_new_installation_says_the_next_step(admin: Client) -> None:
     assert following() == ["Let it fire"]
     pipeline.enabled = True
     pipeline.save()
+    assert following() == ["Let it fire"], "on no node"
+    pipeline.bindings.create(node=node)
     assert following() == []
+    assert "the first fire is awaited" in admin.get("/admin/").content.decode()
     assert 'id="by-hour"' not in admin.get("/admin/").content.decode()
     runs(1, datetime.now(UTC))
     page = admin.get("/admin/")
