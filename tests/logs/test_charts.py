@@ -1,6 +1,7 @@
 """Charts as markup that a browser draws: what the bars measure, what they say, and the newest runs behind them."""
 
 import uuid
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from xml.etree import ElementTree
@@ -8,13 +9,20 @@ from xml.etree import ElementTree
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from logs.charts import Column, columns, short, sparkline
 from logs.models import Run
 from logs.newest import newest_runs
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def english() -> Iterator[None]:
+    """Whatever language the request of another test asked for."""
+    with translation.override("en"):
+        yield
 
 
 def made(number: int, state: str = "succeeded", took: float | None = 1, **more: Any) -> Run:

@@ -11,6 +11,7 @@ from django.contrib.auth.models import Permission
 from django.core.cache import cache
 from django.db import transaction
 from django.test import Client
+from django.utils import translation
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from ects_site.dashboard.day import by_state, durations, last_day, runs_by_hour
@@ -33,8 +34,11 @@ PIPELINE, NODE = uuid.UUID(int=7), uuid.UUID(int=101)
 
 
 @pytest.fixture(autouse=True)
-def no_answer_of_another_test() -> None:
+def nothing_of_another_test() -> Iterator[None]:
+    """Neither a kept answer nor the language of the last request."""
     cache.clear()
+    with translation.override("en"):
+        yield
 
 
 @pytest.fixture
