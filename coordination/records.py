@@ -56,8 +56,8 @@ class Try(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class StepRecord(Struct, frozen=True, kw_only=True, tag="step", tag_field="type", omit_defaults=True):
     """A step of a run as it now stands. ``index`` counts the run's steps from 0; the success or failure task of the
-    pipeline is the step after the last, with ``role`` telling so. ``attempts`` is how many tries were begun, ``tries`` the last of them when there was more than
-    one."""
+    pipeline is the step after the last, with ``role`` telling so. ``attempts`` is how many tries were begun, ``tries``
+    the last of them when there was more than one."""
 
     run: str
     index: Whole
