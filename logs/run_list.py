@@ -68,7 +68,7 @@ class RunList(ChangeList):
         self.result_list = shown
         self.result_count = self.full_result_count = len(shown)
         self.show_full_result_count = self.can_show_all = self.multi_page = False
-        self.show_admin_actions = False
+        self.show_admin_actions = True
         self.paginator = self.model_admin.get_paginator(request, self.queryset, size)
 
     def _edge(self) -> tuple[Run | None, bool]:

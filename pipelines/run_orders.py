@@ -20,8 +20,9 @@ from pipelines import commands
 from pipelines.models import Pipeline
 from workers.models import Node
 
-MAY = "pipelines.change_pipeline"
-"""As for the same orders from a pipeline's page and over the API."""
+MAY_RUN = "pipelines.change_pipeline"
+MAY_KILL = "logs.change_run"
+"""As for the same orders from the lists and over the API. (History is not changed, but what runs can be ended.)"""
 
 
 def knowledge(request: HttpRequest, run: Run) -> Knowledge:
@@ -30,7 +31,7 @@ def knowledge(request: HttpRequest, run: Run) -> Knowledge:
     sees = may_see(request)
     sees_nodes = request.user.has_perm("workers.view_node") and Node.objects.filter(pk=run.node).exists()
     return Knowledge(
-        orders=tuple(_orders(run, pipeline)) if request.user.has_perm(MAY) else (),
+        orders=tuple(_orders(request, run, pipeline)),
         definition=_definition(run, pipeline, sees) if run.generation else None,
         pipeline_url=reverse("admin:pipelines_pipeline_change", args=[pipeline.pk]) if pipeline and sees else "",
         node_url=reverse("admin:workers_node_change", args=[run.node]) if sees_nodes else "",
@@ -39,18 +40,18 @@ def knowledge(request: HttpRequest, run: Run) -> Knowledge:
 
 def may_see(request: HttpRequest) -> bool:
     """Definitions."""
-    return request.user.has_perm("pipelines.view_pipeline") or request.user.has_perm(MAY)
+    return request.user.has_perm("pipelines.view_pipeline") or request.user.has_perm(MAY_RUN)
 
 
-def _orders(run: Run, pipeline: Pipeline | None) -> list[Order]:
+def _orders(request: HttpRequest, run: Run, pipeline: Pipeline | None) -> list[Order]:
     found = []
-    if pipeline is not None:
+    if pipeline is not None and request.user.has_perm(MAY_RUN):
         question = _("Run %(name)s again, once, on each of its nodes, as it is defined now?")
         if pipeline.is_shared:
             question = _("Run %(name)s again, once, on one of its nodes, as it is defined now?")
         url = reverse("admin:pipelines_run_again", args=[run.uuid])
         found.append(Order("again", _("Run again"), url, question % {"name": pipeline.name}))
-    if run.state == Run.State.RUNNING:
+    if run.state == Run.State.RUNNING and request.user.has_perm(MAY_KILL):
         question = _("End this run and all its processes on %(node)s?") % {"node": run.node_name}
         url = reverse("admin:pipelines_run_kill", args=[run.uuid])
         found.append(Order("kill", _("Kill"), url, question, is_grave=True))
@@ -73,7 +74,7 @@ def generation_instant(generation: int) -> datetime:
 
 
 @require_POST
-@permission_required(MAY, raise_exception=True)
+@permission_required(MAY_RUN, raise_exception=True)
 def again(request: HttpRequest, run: UUID) -> HttpResponse:
     """Has the pipeline run once, as it is defined now, and leads to the new run."""
     row = get_object_or_404(Run, uuid=run)
@@ -87,7 +88,7 @@ def again(request: HttpRequest, run: UUID) -> HttpResponse:
 
 
 @require_POST
-@permission_required(MAY, raise_exception=True)
+@permission_required(MAY_KILL, raise_exception=True)
 def kill(request: HttpRequest, run: UUID) -> HttpResponse:
     """Has its node end it; the page follows it to its end."""
     row = get_object_or_404(Run, uuid=run)
