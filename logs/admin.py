@@ -11,6 +11,7 @@ from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import path
 from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
@@ -150,17 +151,25 @@ class RunAdmin(ModelAdmin):
     def display_lateness(self, run: Run) -> str:
         """Between the scheduled instant and the start."""
         late = lateness(run)
-        return "–" if late is None else f"{late:.3f} s"
+        return "–" if late is None else _number(f"{late:.3f} s")
 
     @display(description=_("duration"))
     def display_duration(self, run: Run) -> str:
         """Between start and end, or up to now."""
         if run.started_at is None or (run.finished_at is None and run.state != Run.State.RUNNING):
             return "–"
-        return duration((run.finished_at or now()) - run.started_at)
+        return _number(duration((run.finished_at or now()) - run.started_at))
 
     @display(description=_("reason"))
     def display_reason(self, run: Run) -> str:
         """Why, in a few words; all of them behind the mouse."""
         reason = run_page.reason(run)
-        return format_html('<span class="ects-short" title="{0}">{0}</span>', reason) if reason else ""
+        return (
+            format_html('<span class="ects-short" title="{0}">{0}</span>', reason)
+            if reason
+            else SafeString('<span class="ects-none">–</span>')
+        )
+
+
+def _number(text: str) -> SafeString:
+    return format_html('<span class="ects-number">{}</span>', text)

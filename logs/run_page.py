@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from django.http import HttpRequest
-from django.utils.safestring import SafeString
+from django.utils.html import escape, format_html
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
 from logs import gantt, run_neighbours
@@ -25,7 +26,7 @@ class StepView:
     row: StepRun
     track: SafeString | None
     took: str
-    output: str
+    output: SafeString
     is_open: bool
 
 
@@ -39,7 +40,7 @@ def context(request: HttpRequest, run: Run, now: datetime, cursor: int | None) -
             row=row,
             track=gantt.track(row, scale) if scale and row.started_at else None,
             took=duration((row.finished_at or now) - row.started_at) if row.started_at else "",
-            output=outputs.get((run.uuid, row.index), ""),
+            output=preformatted(outputs.get((run.uuid, row.index), "")),
             is_open=len(rows) <= OPEN_AT_ONCE or row.state not in ("succeeded", "skipped"),
         )
         for row in rows
@@ -54,6 +55,13 @@ def context(request: HttpRequest, run: Run, now: datetime, cursor: int | None) -
         "is_running": run.state == Run.State.RUNNING,
         "has_fire": run.trigger != Run.Trigger.MANUAL,
     }
+
+
+def preformatted(text: str) -> SafeString:
+    """For a ``pre``, of which HTML drops the first line break and takes carriage returns for line breaks."""
+    if not text:
+        return SafeString()
+    return format_html("\n{}", mark_safe(escape(text).replace("\r", "&#13;")))  # noqa: S308 - escaped
 
 
 def facts(run: Run, now: datetime) -> list[tuple[str, str, str]]:

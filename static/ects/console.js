@@ -187,7 +187,7 @@ ects.Console = class {
     }
     this.paint("ects-found", this.found);
     this.paint("ects-found-here", []);
-    const count = this.page.querySelector("[data-found]");
+    const count = this.page.querySelector("[data-count]");
     count.textContent = wanted && !this.found.length ? this.page.dataset.nothing : "";
     if (this.found.length) this.go(1);
   }
@@ -220,7 +220,7 @@ ects.Console = class {
     row.scrollIntoView({ block: "nearest" });
     this.paint("ects-found-here", [range]);
     const words = this.page.dataset.found.replace("%1", this.place + 1).replace("%2", this.found.length);
-    this.page.querySelector("[data-found]").textContent = words;
+    this.page.querySelector("[data-count]").textContent = words;
   }
 
   // Browsers without the API of highlights still count and go there.
