@@ -70,7 +70,7 @@ class Run(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.pipeline_name} {self.scheduled_at:%Y-%m-%d %H:%M:%S}"
+        return f"{self.pipeline_name} {timezone.localtime(self.scheduled_at):%Y-%m-%d %H:%M:%S}"
 
 
 class StepRun(models.Model):

@@ -91,8 +91,8 @@ def _changes(before: Document, after: Document, model: type[Model]) -> Iterator[
 
 def _patch(old: str, new: str) -> Iterator[tuple[str, str]]:
     lines = list(unified_diff(old.splitlines(), new.splitlines(), lineterm="", n=CONTEXT))
-    for line in lines[2:]:
-        yield ("@", "⋯") if line.startswith("@@") else (line[0], line[1:])
+    for line in lines[3:]:
+        yield (" ", "⋯") if line.startswith("@@") else (line[0], line[1:])
 
 
 def _text(document: Document, name: str, model: type[Model]) -> str:
