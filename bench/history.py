@@ -69,7 +69,7 @@ DETAILED = 20_000
 FIELDS = (
     *("uuid", "pipeline", "pipeline_name", "node", "node_name", "trigger", "state", "reason"),
     *("scheduled_at", "started_at", "finished_at", "attempt", "generation", "count", "until"),
-    *("shared", "provisional", "expires_at"),
+    *("shared", "requested_by", "provisional", "expires_at"),
 )
 """Of a run, in the order of the rows below."""
 
@@ -151,7 +151,7 @@ class Filler:
         return (
             name, pipeline.pk, pipeline.name, node.pk, node.name, "schedule", state, "" if ran else "why", at,
             at if ran else None, at + timedelta(milliseconds=300 + number % 900) if ran else None, 1, 1, 1, None, False,
-            False, None,
+            "", False, None,
         )  # fmt: skip
 
     def _insert(self, rows: list[tuple[Any, ...]]) -> None:
@@ -184,6 +184,7 @@ def pages() -> dict[str, str]:
     run = Run.objects.order_by("-pk").first()
     assert run is not None
     pipeline, node = Pipeline.objects.get(name="pipeline-003").pk, Node.objects.get(name="node-03").pk
+    of_day = f"/admin/logs/run/?day={run.scheduled_at - timedelta(days=1):%Y-%m-%d}"
     day = (timezone.now() - timedelta(hours=2)).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
         "dashboard": "/admin/",
@@ -193,6 +194,11 @@ def pages() -> dict[str, str]:
         "runs by pipeline": f"/admin/logs/run/?pipeline={pipeline}",
         "runs by pipeline and state": f"/admin/logs/run/?pipeline={pipeline}&state__exact=missed",
         "runs by node": f"/admin/logs/run/?node={node}",
+        "runs of a day": of_day,
+        "runs of a day by state": f"{of_day}&state__exact=failed",
+        "runs of a day by a state that is rare": f"{of_day}&state__exact=lost",
+        "runs of a day by pipeline and state": f"{of_day}&pipeline={pipeline}&state__exact=missed",
+        "runs of a day by node": f"{of_day}&node={node}",
         "search by name": "/admin/logs/run/?q=pipeline-00",
         "a run": f"/admin/logs/run/{run.pk}/change/",
         "news of a run": f"/admin/logs/run/{run.uuid}/poll/",

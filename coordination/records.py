@@ -46,9 +46,18 @@ class RunRecord(Struct, frozen=True, kw_only=True, tag="run", tag_field="type", 
     shared: bool = False
 
 
+class Try(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One try of a step that was tried again; the last one has no end of its own: it is the step's."""
+
+    started_at: Instant
+    finished_at: Instant | None = None
+    reason: str = ""
+
+
 class StepRecord(Struct, frozen=True, kw_only=True, tag="step", tag_field="type", omit_defaults=True):
     """A step of a run as it now stands. ``index`` counts the run's steps from 0; the success or failure task of the
-    pipeline is the step after the last, with ``role`` telling so. ``attempts`` is how many tries were begun."""
+    pipeline is the step after the last, with ``role`` telling so. ``attempts`` is how many tries were begun, ``tries``
+    the last of them when there was more than one."""
 
     run: str
     index: Whole
@@ -66,6 +75,7 @@ class StepRecord(Struct, frozen=True, kw_only=True, tag="step", tag_field="type"
     finished_at: Instant | None = None
     output_bytes: Big = 0
     output_dropped: Big = 0
+    tries: tuple[Try, ...] = ()
 
 
 class OutputRecord(Struct, frozen=True, kw_only=True, tag="output", tag_field="type", omit_defaults=True):

@@ -26,7 +26,7 @@ from coordination.gateway import Compare, Lease, Put
 from coordination.leases import LeaseKeeper
 from ects_site.environment import env
 from logs import history, orphans, retention
-from pipelines import closing, publishing, tending
+from pipelines import closing, editions, publishing, tending
 from workers import presence, store
 
 log = logging.getLogger(__name__)
@@ -117,6 +117,7 @@ class Master:
                 ("presence of nodes", partial(presence.follow, self._gateway, self._keys)),
                 ("untaken runs", partial(_every, CLOSE_EVERY, lambda: history.close_untaken(timezone.now()))),
                 ("pruning", partial(_every, PRUNE_EVERY, lambda: retention.prune(timezone.now()))),
+                ("editions", partial(_every, PRUNE_EVERY, lambda: editions.prune(timezone.now()))),
                 ("orphans", partial(_every, SWEEP_EVERY, lambda: orphans.prune(timezone.now()))),
             ):
                 duties.create_task(self._keep(name, work))

@@ -1,6 +1,7 @@
 """Times in the viewer's zone: the browser says it in a cookie (``static/ects/zone.js``)."""
 
 from collections.abc import Callable
+from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
 from django.http import HttpRequest, HttpResponse
@@ -18,7 +19,7 @@ class ViewerZone:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Not for the API, whose instants are UTC."""
-        name = request.COOKIES.get(COOKIE, "")
+        name = unquote(request.COOKIES.get(COOKIE, ""))
         if request.path.startswith("/api/") or not 0 < len(name) <= LONGEST:
             return self.get_response(request)
         try:

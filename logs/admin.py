@@ -8,16 +8,21 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.template.response import TemplateResponse
 from django.urls import path
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 
-from logs import tail, tail_views
+from logs import run_list, run_page, run_views, tail, tail_views
 from logs.lateness import lateness
 from logs.models import Run
-from logs.output import texts
+from logs.run_list import RunList
+from logs.run_times import duration, when
 from logs.search import search
 
 COLOURS = {
@@ -40,14 +45,13 @@ class RunAdmin(ModelAdmin):
         "display_state",
         "pipeline_name",
         "node_name",
-        "trigger",
-        "scheduled_at",
+        "display_trigger",
+        "display_scheduled",
         "display_lateness",
         "display_duration",
         "display_reason",
     ]
     list_display_links = ["display_state", "pipeline_name"]
-    list_filter = ["state"]
     search_fields = ["uuid"]
     search_help_text = _("Name of a pipeline or a node, or an id")
     sortable_by = ()
@@ -56,9 +60,11 @@ class RunAdmin(ModelAdmin):
     paginator = InfinitePaginator
     show_full_result_count = False
     change_form_template = "admin/logs/run/detail.html"
+    change_list_template = "admin/logs/run/list.html"
 
     class Media:
-        js = ["ects/run.js"]
+        css = {"all": ["ects/run.css"]}
+        js = ["ects/ansi.js", "ects/console.js", "ects/run.js"]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Workers report them."""
@@ -72,6 +78,10 @@ class RunAdmin(ModelAdmin):
         """Retention deletes."""
         return False
 
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[RunList]:
+        """With pages by key."""
+        return RunList
+
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Run], search_term: str
     ) -> tuple[QuerySet[Run], bool]:
@@ -79,13 +89,20 @@ class RunAdmin(ModelAdmin):
         return search(queryset, search_term), False
 
     def get_urls(self) -> list[Any]:
-        """The two ways to follow a run."""
-        ways = {"poll": tail_views.poll, "stream": tail_views.stream}
+        """The ways to follow a run, its parts, and the output of a step."""
+        views: dict[str, Callable[..., HttpResponseBase]] = {
+            "poll": tail_views.poll,
+            "stream": tail_views.stream,
+            "parts": run_views.parts,
+        }
+        paths = [
+            path(f"<uuid:run>/{name}/", self._for_readers(view), name=f"logs_run_{name}")
+            for name, view in views.items()
+        ]
+        download = self._for_readers(run_views.download)
         return [
-            *(
-                path(f"<uuid:run>/{name}/", self._for_readers(view), name=f"logs_run_{name}")
-                for name, view in ways.items()
-            ),
+            *paths,
+            path("<uuid:run>/output/<int:step>/", download, name="logs_run_download"),
             *super().get_urls(),
         ]
 
@@ -97,20 +114,22 @@ class RunAdmin(ModelAdmin):
 
         return self.admin_site.admin_view(checked)
 
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """With the filters above the list."""
+        response = super().changelist_view(request, extra_context)
+        if isinstance(response, TemplateResponse) and response.context_data and "cl" in response.context_data:
+            response.context_data["bar"] = run_list.bar(response.context_data["cl"])
+        return response
+
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """The run with its steps and what they wrote."""
-        run = self.get_object(request, object_id)
-        # First the cursor: what comes in while the page is made is left to the script.
-        cursor = tail.at_end(run.uuid) if run else 0
-        context = {
-            **(extra_context or {}),
-            "run": run,
-            "cursor": cursor,
-            "late": lateness(run) if run else None,
-            "steps": steps_of(run, cursor) if run else [],
-        }
+        context = dict(extra_context or {})
+        if (run := self.get_object(request, object_id)) is not None:
+            # First the cursor: what comes in while the page is made is left to the script.
+            cursor = tail.at_end(run.uuid)
+            context |= {"cursor": cursor, **run_page.context(request, run, now(), cursor)}
         return super().change_view(request, object_id, form_url, context)
 
     @display(description=_("state"), label=COLOURS, ordering="state")
@@ -118,35 +137,39 @@ class RunAdmin(ModelAdmin):
         """A badge."""
         return run.state, run.get_state_display()
 
+    @display(description=_("trigger"))
+    def display_trigger(self, run: Run) -> str:
+        """And by whom."""
+        return run_page.trigger(run)
+
+    @display(description=_("scheduled"))
+    def display_scheduled(self, run: Run) -> str:
+        """How long ago, and the instant."""
+        return when(run.scheduled_at, now())
+
     @display(description=_("late by"))
     def display_lateness(self, run: Run) -> str:
         """Between the scheduled instant and the start."""
         late = lateness(run)
-        return "–" if late is None else f"{late:.3f} s"
+        return "–" if late is None else _number(f"{late:.3f} s")
 
     @display(description=_("duration"))
     def display_duration(self, run: Run) -> str:
-        """Between start and end."""
-        if run.started_at is None or run.finished_at is None:
+        """Between start and end, or up to now."""
+        if run.started_at is None or (run.finished_at is None and run.state != Run.State.RUNNING):
             return "–"
-        return f"{(run.finished_at - run.started_at).total_seconds():.2f} s"
+        return _number(duration((run.finished_at or now()) - run.started_at))
 
     @display(description=_("reason"))
     def display_reason(self, run: Run) -> str:
-        """Why, and for a gap how many."""
-        return f"×{run.count} {run.reason}" if run.count > 1 else run.reason
+        """Why, in a few words; all of them behind the mouse."""
+        reason = run_page.reason(run)
+        return (
+            format_html('<span class="ects-short" title="{0}">{0}</span>', reason)
+            if reason
+            else SafeString('<span class="ects-none">–</span>')
+        )
 
 
-def steps_of(run: Run, cursor: int) -> list[dict[str, Any]]:
-    """Each step with its output up to the cursor, for the page."""
-    outputs = texts([run.uuid], until=cursor)
-    return [
-        {
-            "row": step,
-            "output": outputs.get((run.uuid, step.index), ""),
-            "seconds": (step.finished_at - step.started_at).total_seconds()
-            if step.started_at and step.finished_at
-            else None,
-        }
-        for step in run.steps.order_by("index")
-    ]
+def _number(text: str) -> SafeString:
+    return format_html('<span class="ects-number">{}</span>', text)

@@ -34,6 +34,7 @@ def announce_manual_run(order: RunCommand, *, node_name: str) -> None:
         generation=order.document.generation,
         provisional=True,
         expires_at=order.expires_at,
+        requested_by=order.requested_by[:150],
     )
 
     def write() -> None:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Q
+from msgspec import json
 
 from coordination.records import IngestBatch, IngestReply, OutputRecord, RunRecord, StepRecord
 from logs import rollups, signals
@@ -59,6 +60,7 @@ _STEP = Table(
         "finished_at",
         "output_bytes",
         "output_dropped",
+        "tries",
         "received_at",
     ],
     ["run", "index"],
@@ -239,6 +241,7 @@ def _step_row(uuid: UUID, record: StepRecord, now: datetime) -> tuple[Any, ...]:
         record.finished_at,
         record.output_bytes,
         record.output_dropped,
+        json.encode(record.tries).decode() if record.tries else None,
         now,
     )
 

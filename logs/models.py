@@ -45,6 +45,8 @@ class Run(models.Model):
     count = models.PositiveIntegerField(_("fires"), default=1)
     until = models.DateTimeField(_("until"), null=True)
     shared = models.BooleanField(_("shared"), default=False)
+    requested_by = models.CharField(_("requested by"), max_length=150, blank=True, default="", db_default="")
+    """Who had it run by hand."""
     provisional = models.BooleanField(default=False)
     """Written by the console (a command sent, a node given up): what the worker says replaces it."""
     expires_at = models.DateTimeField(null=True, editable=False)
@@ -61,11 +63,14 @@ class Run(models.Model):
             models.Index(fields=["state", "id"], name="run_state"),
             models.Index(fields=["finished_at"], name="run_finished"),
             models.Index(fields=["scheduled_at"], name="run_scheduled"),
+            models.Index(fields=["state", "scheduled_at"], name="run_state_scheduled"),
+            models.Index(fields=["pipeline", "scheduled_at"], name="run_pipeline_scheduled"),
+            models.Index(fields=["node", "scheduled_at"], name="run_node_scheduled"),
             models.Index(fields=["provisional", "expires_at"], name="run_provisional"),
         ]
 
     def __str__(self) -> str:
-        return f"{self.pipeline_name} {self.scheduled_at:%Y-%m-%d %H:%M:%S}"
+        return f"{self.pipeline_name} {timezone.localtime(self.scheduled_at):%Y-%m-%d %H:%M:%S}"
 
 
 class StepRun(models.Model):
@@ -103,6 +108,8 @@ class StepRun(models.Model):
     finished_at = models.DateTimeField(_("finished"), null=True)
     output_bytes = models.BigIntegerField(_("output bytes"), default=0)
     output_dropped = models.BigIntegerField(_("output bytes dropped"), default=0)
+    tries = models.JSONField(_("tries"), null=True)
+    """Of a step that was tried again: ``coordination.records.Try`` as JSON, the last ones."""
     received_at = models.DateTimeField(default=timezone.now, editable=False)
     """When it came. What belongs to no run stays for a while: its run may be on the way."""
 

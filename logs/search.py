@@ -18,9 +18,14 @@ MOST = 20
 OF_EACH = 20
 """Runs of each that it finds."""
 
+OFFERED = 200
+"""Names that a field offers; others can be typed."""
+
 Kind = Literal["pipeline", "node"]
-Finder = Callable[[str, int], Iterable[UUID]]
-"""The ids of those whose name holds the text, so many at the most."""
+PIPELINE: Kind = "pipeline"
+NODE: Kind = "node"
+Finder = Callable[[str, int], Iterable[tuple[UUID, str]]]
+"""The ids and names of those whose name holds the text, in order of names, so many at the most."""
 
 _finders: dict[Kind, Finder] = {}
 
@@ -41,8 +46,35 @@ def search(runs: QuerySet[Run], text: str) -> QuerySet[Run]:
             if Run.objects.filter(**{field: given}).exists():
                 return runs.filter(**{field: given})
         return runs.none()
-    found = [(kind, one) for kind, finder in _finders.items() for one in finder(text, MOST)]
+    found = [(kind, one) for kind, finder in _finders.items() for one, _name in finder(text, MOST)]
     return runs.filter(pk__in=[pk for kind, one in found for pk in _newest(kind, one)])
+
+
+def names(kind: Kind) -> list[str]:
+    """The first ones, to choose from."""
+    return [name for _one, name in _found(kind, "", OFFERED)]
+
+
+def named(kind: Kind, text: str) -> UUID | None:
+    """The one of this id or name, or the only one whose name holds the text."""
+    if (given := _uuid(text)) is not None:
+        return given
+    found = _found(kind, text, OFFERED)
+    same = [one for one, name in found if name.lower() == text.lower()]
+    return next(iter(same), found[0][0] if len(found) == 1 else None)
+
+
+def name_of(kind: Kind, text: str) -> str:
+    """What people call the one of this id, as long as the history knows; else the text itself."""
+    given = _uuid(text)
+    if given is None:
+        return text
+    rows = Run.objects.filter(pipeline=given) if kind == PIPELINE else Run.objects.filter(node=given)
+    return rows.order_by("-pk").values_list(f"{kind}_name", flat=True).first() or text
+
+
+def _found(kind: Kind, text: str, most: int) -> list[tuple[UUID, str]]:
+    return list(_finders[kind](text, most)) if kind in _finders else []
 
 
 def _newest(kind: Kind, one: UUID) -> Iterable[int]:

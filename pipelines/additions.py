@@ -19,6 +19,7 @@ from pipelines import displays
 from pipelines.commands import Conflict, send_kill, send_trial
 from pipelines.forms import TrialForm
 from pipelines.models import Pipeline
+from pipelines.run_orders import MAY_KILL
 from tasks.admin import TaskAdmin
 from tasks.models import Task
 
@@ -68,34 +69,19 @@ class TaskWithUses(TaskAdmin):
 
 @admin.register(Run)
 class RunWithKill(RunAdmin):
-    """Ends runs."""
+    """Ends several runs; a single one is ended on its page (``pipelines.run_orders``)."""
 
     actions = ["kill_selected"]
-    actions_detail = ["kill"]
 
     def has_kill_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         """History is not changed, but what runs can be ended by who may change runs."""
-        allowed: bool = request.user.has_perm("logs.change_run")
-        return allowed and (object_id is None or Run.objects.filter(pk=object_id, state=Run.State.RUNNING).exists())
+        allowed: bool = request.user.has_perm(MAY_KILL)
+        return allowed
 
     @admin.action(description=gettext_lazy("Kill"), permissions=["kill"])
     def kill_selected(self, request: HttpRequest, chosen: QuerySet[Run]) -> None:
         for run in chosen:
             _kill(request, run)
-
-    @action(
-        description=gettext_lazy("Kill"),
-        icon="stop_circle",
-        permissions=["kill"],
-        dialog={
-            "title": gettext_lazy("Kill this run"),
-            "description": gettext_lazy("Its node ends it and every process that it started."),
-            "form_submit_text": gettext_lazy("Kill"),
-        },
-    )
-    def kill(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        _kill(request, get_object_or_404(Run, pk=object_id))
-        return HttpResponse(headers={"HX-Redirect": reverse("admin:logs_run_change", args=[object_id])})
 
 
 def _kill(request: HttpRequest, run: Run) -> None:

@@ -20,7 +20,16 @@ from unfold.admin import ModelAdmin, StackedInline, TabularInline
 from unfold.decorators import display
 
 from logs.newest import newest_runs
-from pipelines import additions, calendars_admin, displays, explain_page, previews, publishing, retention_admin
+from pipelines import (
+    additions,
+    calendars_admin,
+    displays,
+    explain_page,
+    previews,
+    publishing,
+    retention_admin,
+    run_changes,
+)
 from pipelines.actions import PipelineActions
 from pipelines.forms import BindingForm, PipelineForm, StepForm
 from pipelines.formsets import StepFormSet
@@ -148,6 +157,7 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
             path("preview/", preview, name="pipelines_pipeline_preview"),
             path("places/", self.admin_site.admin_view(self.preview_places), name="pipelines_pipeline_places"),
             path("<uuid:pk>/explain/", explain, name="pipelines_pipeline_explain"),
+            *run_changes.urls(self.admin_site),
             *super().get_urls(),
         ]
 

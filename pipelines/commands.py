@@ -18,7 +18,7 @@ from coordination.gateway import Compare, Put
 from coordination.identity import command_run_id
 from logs import history
 from logs.models import Run
-from pipelines import outbox, rendering
+from pipelines import editions, outbox, rendering
 from pipelines.models import Pipeline
 from pipelines.relay import chunks
 from pipelines.rendering import Source
@@ -47,7 +47,9 @@ def send_run(pipeline: Pipeline, environment: Mapping[str, str], user: Any) -> l
 
     Returns the run ids. Raises Conflict without steps or nodes, CoordinationError when etcd does not take the order.
     """
-    return _order(_source(pipeline), _nodes(pipeline), environment, user)
+    source, nodes = _source(pipeline), _nodes(pipeline)
+    editions.keep([source])
+    return _order(source, nodes, environment, user)
 
 
 def send_trial(task: Task, node: Node, user: Any) -> UUID:

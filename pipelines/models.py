@@ -303,6 +303,25 @@ class Publication(models.Model):
         return f"{self.pipeline} on {self.node}: {self.published} of {self.wanted}"
 
 
+class Edition(models.Model):
+    """What a pipeline was at one of its generations, as workers were told: runs outlive the definition they ran on.
+
+    ``document`` is the JSON of ``coordination.documents.PipelineDocument`` for no node in particular, without secrets.
+    """
+
+    pipeline = models.UUIDField()
+    generation = models.BigIntegerField()
+    document = models.JSONField()
+    kept_at = models.DateTimeField(default=now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["pipeline", "generation"], name="one_edition_per_generation")]
+        indexes = [models.Index(fields=["kept_at"], name="edition_kept")]
+
+    def __str__(self) -> str:
+        return f"{self.pipeline} at {self.generation}"
+
+
 class Control(models.Model):
     """The one row of cluster-wide switches; published to every worker as ``/ects/config``.
 

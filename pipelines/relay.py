@@ -20,7 +20,7 @@ from coordination.documents import Tombstone
 from coordination.errors import CoordinationError, InvalidRequest, LimitExceeded
 from coordination.gateway import CALL_TIMEOUT, Compare, Delete, Get, KeyValue, Operation, Put, SyncGateway
 from coordination.keys import Keys
-from pipelines import rendering
+from pipelines import editions, rendering
 from pipelines.models import Publication
 from pipelines.outbox import step_past
 from pipelines.rendering import Source, Unreadable
@@ -103,6 +103,7 @@ class Relay:
     def _render(self, rows: Sequence[Publication]) -> list[Letter]:
         rendered_at = time.monotonic()
         sources = rendering.read({row.pipeline for row in rows if not row.removal})
+        editions.keep(source for source in sources.values() if not isinstance(source, Unreadable))
         nodes = Node.objects.in_bulk({row.node for row in rows if not row.removal})
         letters = []
         for row in rows:

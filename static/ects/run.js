@@ -2,34 +2,25 @@
 "use strict";
 document.addEventListener("DOMContentLoaded", () => {
   const page = document.getElementById("run");
-  if (!page || page.dataset.ended) return;
+  if (!page) return;
+  const output = new ects.Console(page);
+  if (page.dataset.ended) return;
 
   const POLL_EVERY = 2000;
-  const NEAR_THE_END = 40;
-  const live = page.querySelector("[data-live]");
+  const DRAW_EVERY = 3000;
   const decoders = new Map();
   const positions = new Map();
   let cursor = Number(page.dataset.cursor);
   let source = null;
   let over = false;
+  let drawn = "";
+  let work = Promise.resolve();
 
   function address(kind) {
     return `${page.dataset[kind]}?cursor=${cursor}`;
   }
 
-  function badge(element, state, label) {
-    element.className = `ects-state ects-state-${state}`;
-    element.textContent = label;
-  }
-
-  function explain(element, reason) {
-    element.textContent = reason;
-    element.hidden = !reason;
-  }
-
   function write(index, offset, bytes) {
-    const output = page.querySelector(`[data-step="${index}"] [data-step-output]`);
-    if (!output) return;
     // What the page came with ended here or before: only a jump between two pieces that we saw is a cut.
     const position = positions.get(index);
     if (!decoders.has(index)) decoders.set(index, new TextDecoder());
@@ -40,38 +31,58 @@ document.addEventListener("DOMContentLoaded", () => {
     }
     text += decoders.get(index).decode(bytes, { stream: true });
     positions.set(index, offset + bytes.length);
-    const atEnd = output.scrollHeight - output.scrollTop - output.clientHeight < NEAR_THE_END;
-    output.hidden = false;
-    output.append(text);
-    if (atEnd) output.scrollTop = output.scrollHeight;
+    output.write(index, text);
   }
 
-  function show(told) {
-    const isNew = told.steps.some((step) => !page.querySelector(`[data-step="${step.index}"]`));
-    if (isNew) {
-      // A step has begun that the page does not know: the server draws it.
+  // The server draws all but the output: the head, the steps in time, and the steps that have begun.
+  async function draw() {
+    const reply = await fetch(page.dataset.parts);
+    if (!reply.ok) return;
+    const fresh = new DOMParser().parseFromString(await reply.text(), "text/html");
+    for (const name of ["head", "steps"]) {
+      const old = page.querySelector(`[data-part="${name}"]`);
+      const isAsked = old.querySelector(":popover-open");
+      if (!isAsked) old.replaceWith(fresh.querySelector(`[data-part="${name}"]`));
+    }
+    for (const section of fresh.querySelectorAll("[data-step]")) {
+      const old = page.querySelector(`[data-step="${section.dataset.step}"]`);
+      if (!old) page.querySelector("[data-steps]").append(section);
+      else for (const part of ["state", "facts", "reason"]) renew(old, section, `[data-step-${part}]`);
+    }
+    page.querySelector("[data-no-step]")?.remove();
+    page.querySelector("[data-tools]").hidden = !page.querySelector("[data-step]");
+    output.adopt();
+  }
+
+  function renew(old, fresh, selector) {
+    old.querySelector(selector).replaceWith(fresh.querySelector(selector));
+  }
+
+  async function show(told) {
+    const state = JSON.stringify([told.state, told.reason, told.steps]);
+    if (state !== drawn) await draw().then(() => (drawn = state), () => {});
+    if (told.steps.some((step) => !page.querySelector(`[data-step="${step.index}"]`))) {
+      // It could not be drawn: the whole page is, so that nothing of its output is missed.
       over = true;
-      if (source) source.close();
       window.location.reload();
       return;
     }
     cursor = told.cursor;
-    badge(page.querySelector("[data-run-state]"), told.state, told.label);
-    explain(page.querySelector("[data-run-reason]"), told.reason);
-    for (const step of told.steps) {
-      const section = page.querySelector(`[data-step="${step.index}"]`);
-      badge(section.querySelector("[data-step-state]"), step.state, step.label);
-      explain(section.querySelector("[data-step-reason]"), step.reason);
-    }
     for (const [index, offset, data] of told.pieces) {
       write(index, offset, Uint8Array.from(atob(data), (character) => character.charCodeAt(0)));
     }
     if (told.ended && !told.more) end();
   }
 
+  // One after the other: the pieces of a step come after the step.
+  function take(told) {
+    work = work.then(() => show(told));
+    return work;
+  }
+
   function end() {
     over = true;
-    live.hidden = true;
+    page.querySelector("[data-live]").hidden = true;
     if (source) source.close();
   }
 
@@ -82,7 +93,7 @@ document.addEventListener("DOMContentLoaded", () => {
       const reply = await fetch(address("poll"), { headers: { Accept: "application/json" } });
       if (reply.ok) {
         const told = await reply.json();
-        show(told);
+        await take(told);
         if (told.more) pause = 0;
       } else if (reply.status === 404 || reply.status === 403) {
         end();
@@ -95,16 +106,23 @@ document.addEventListener("DOMContentLoaded", () => {
 
   function follow() {
     source = new EventSource(address("stream"));
-    source.onmessage = (event) => show(JSON.parse(event.data));
-    source.addEventListener("end", end);
+    source.onmessage = (event) => take(JSON.parse(event.data));
+    source.addEventListener("end", () => (work = work.then(end)));
     source.onerror = () => {
       // A stream that has come to its time is taken up again by the browser, from its last id. One that was refused
       // is closed for good.
-      if (source.readyState === EventSource.CLOSED && !over) poll();
+      if (source.readyState === EventSource.CLOSED && !over) work.then(poll);
     };
   }
 
-  live.hidden = false;
-  for (const output of page.querySelectorAll("[data-step-output]")) output.scrollTop = output.scrollHeight;
+  // The bars of what is running grow.
+  function grow() {
+    if (over) return;
+    if (!document.hidden) work = work.then(draw).catch(() => {});
+    work.then(() => setTimeout(grow, DRAW_EVERY));
+  }
+
+  if (!location.hash) output.setFollow(true);
+  setTimeout(grow, DRAW_EVERY);
   follow();
 });

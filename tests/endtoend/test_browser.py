@@ -66,6 +66,42 @@ def test_a_run_is_followed_to_its_end(ects: Installation, page: Page, is_streame
     assert text == "".join(f"line {n} <b>é</b>\n" for n in range(1, 9)), "each line once"
 
 
+def test_steps_that_begin_come_without_loading_the_page_anew(ects: Installation, page: Page) -> None:
+    """Their output follows, and the bars stand in time."""
+    tasks = [ects.task("shell", script) for script in ("sleep 1; echo first", "echo second; sleep 1; exit 3")]
+    pipeline = ects.pipeline("@manual", [{"task": one} for one in tasks])
+    [run] = ects.post(f"pipelines/{pipeline}/run/", {}, 202)["runs"]
+    page.goto(f"{ects.url}/admin/logs/run/?q={run}")
+    page.locator("#result_list th a").last.click()
+    page.evaluate("window.isTheSame = true")
+    expect(page.locator("[data-run-state]")).to_have_text("Failed", timeout=15_000)
+    expect(page.locator("[data-run-reason]")).to_contain_text("exit code 3")
+    assert page.locator("[data-step-output]").all_text_contents() == ["first\n", "second\n"]
+    assert page.locator("[data-step-state]").all_text_contents() == ["Succeeded", "Failed"]
+    expect(page.locator(".ects-gantt .ects-fill-failed")).to_have_count(1)
+    assert page.evaluate("window.isTheSame")
+
+
+def test_kill_asks_first(ects: Installation, page: Page) -> None:
+    run = _run(ects, page, "sleep 60")
+    page.get_by_role("button", name="Kill").click()
+    page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    assert ects.get(f"runs/{run}/")["state"] == "running"
+    page.get_by_role("button", name="Kill").click()
+    page.get_by_role("dialog").get_by_role("button", name="Kill").click()
+    expect(page.locator("[data-run-state]")).to_have_text("Killed", timeout=15_000)
+    expect(page.locator("[data-run-reason]")).to_contain_text("killed by admin")
+
+
+def test_run_again_leads_to_the_new_run(ects: Installation, page: Page) -> None:
+    run = _run(ects, page, "echo again")
+    page.get_by_role("button", name="Run again").click()
+    page.get_by_role("dialog").get_by_role("button", name="Run again").click()
+    expect(page.locator("[data-step-output]")).to_have_text("again\n", timeout=15_000)
+    expect(page.locator(".ects-run-facts")).to_contain_text("Manual, by admin")
+    assert page.locator("#run").get_attribute("data-poll") != f"/admin/logs/run/{run}/poll/"
+
+
 def test_why_a_pipeline_ran_is_two_clicks_away(ects: Installation, page: Page) -> None:
     pipeline = ects.pipeline("* * * * * *", [{"task": ects.task("shell", "true")}])
     ects.ended(pipeline)

@@ -92,6 +92,11 @@ async def test_a_step_is_tried_again_until_it_succeeds(bench: Bench, tmp_path: P
     assert done.journal.steps()[0].attempts == 3
     tries = [record.attempts for record in done.journal.states if isinstance(record, StepRecord)]
     assert tries == [1, 2, 3, 3]
+    told = done.journal.steps()[0].tries
+    assert [one.reason for one in told] == ["It ended with exit code 1."] * 2 + [""]
+    assert [one.finished_at is None for one in told] == [False, False, True]
+    instants = [instant for one in told for instant in (one.started_at, one.finished_at) if instant]
+    assert instants == sorted(instants)
 
 
 async def test_the_last_try_decides(bench: Bench) -> None:

@@ -34,6 +34,7 @@ class History:
         self.pipelines = Pipeline.objects.bulk_create(made)
         Run.objects.bulk_create([self._run(number) for number in range(RUNS)], batch_size=500)
         self.runs = list(Run.objects.order_by("-pk")[:3])
+        self.of_the_day = Run.objects.get(scheduled_at=datetime(2026, 3, 4, 12, tzinfo=UTC))
         values = {"position": 0, "task": 1, "task_name": "t", "kind": "shell", "state": "succeeded"}
         uuids = Run.objects.values_list("uuid", flat=True)
         StepRun.objects.bulk_create([StepRun(run_id=one, index=0, **values) for one in uuids], batch_size=500)
@@ -66,15 +67,33 @@ def browser(history: History) -> Client:
     return client
 
 
+DAYS: dict[str, Callable[[History], str]] = {
+    "": lambda h: "",
+    ", its second page": lambda h: f"&before={h.of_the_day.pk}",
+    ", back": lambda h: f"&after={h.of_the_day.pk}",
+    " and state": lambda h: "&state__exact=failed",
+    " and state, its second page": lambda h: f"&state__exact=failed&before={h.of_the_day.pk}",
+    " and a state that is rare": lambda h: "&state__exact=lost",
+    " and pipeline": lambda h: f"&pipeline={h.pipelines[3].pk}",
+    " and pipeline and state": lambda h: f"&pipeline={h.pipelines[3].pk}&state__exact=failed",
+    " and node": lambda h: f"&node={h.nodes[3].pk}",
+}
+
 PAGES: dict[str, Callable[[History], str]] = {
     "dashboard": lambda h: "/admin/",
     "list": lambda h: "/admin/logs/run/",
-    "its second page": lambda h: "/admin/logs/run/?p=2",
+    "its second page": lambda h: f"/admin/logs/run/?before={h.runs[2].pk}",
+    "back to the first": lambda h: f"/admin/logs/run/?after={h.runs[2].pk - 200}",
     "by state": lambda h: "/admin/logs/run/?state__exact=failed",
     "by a state that is rare": lambda h: "/admin/logs/run/?state__exact=lost",
     "by pipeline": lambda h: f"/admin/logs/run/?pipeline={h.pipelines[3].pk}",
     "by pipeline and state": lambda h: f"/admin/logs/run/?pipeline={h.pipelines[3].pk}&state__exact=failed",
     "by node": lambda h: f"/admin/logs/run/?node={h.nodes[3].pk}",
+    "by node, an old page": lambda h: f"/admin/logs/run/?node={h.nodes[3].pk}&before={h.runs[0].pk - 3000}",
+    **{
+        f"by day{name}": lambda h, given=given: f"/admin/logs/run/?day=2026-03-04{given(h)}"
+        for name, given in DAYS.items()
+    },
     "search for an id": lambda h: f"/admin/logs/run/?q={h.runs[0].uuid}",
     "search for a pipeline's id": lambda h: f"/admin/logs/run/?q={h.pipelines[3].pk}",
     "search for a name": lambda h: "/admin/logs/run/?q=pipeline-00",

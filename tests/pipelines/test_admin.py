@@ -356,26 +356,6 @@ def test_the_value_of_a_secret_is_never_shown(refusing):
     assert Secret.objects.get().value() == "new"
 
 
-def test_kill_from_the_page_of_the_run(admin, console):
-    pipeline = makers.pipeline(tasks=[makers.task()], nodes=[makers.node()])
-    act(admin, "run_selected", pipeline)
-    run = Run.objects.get()
-    url = reverse("admin:logs_run_kill", args=[run.pk])
-
-    def orders() -> int:
-        return len(console.gateway.snapshot(console.keys.commands(str(run.node))).items)
-
-    assert url in admin.get(reverse("admin:logs_run_change", args=[run.pk])).content.decode()
-    assert admin.get(url).status_code == 200
-    assert orders() == 1
-    assert "HX-Redirect" in admin.post(url, {"_form_submitted": "True"}).headers
-    assert orders() == 2
-    Run.objects.update(state="killed")
-    assert url not in admin.get(reverse("admin:logs_run_change", args=[run.pk])).content.decode()
-    assert admin.post(url, {"_form_submitted": "True"}).status_code == 403
-    assert orders() == 2
-
-
 def test_every_page_of_the_admin_opens(admin):
     pipeline = makers.pipeline(tasks=[makers.task()], nodes=[makers.node()])
     secret = makers.secret("A", "b")

@@ -7,7 +7,7 @@ from typing import Literal
 from msgspec import structs
 
 from coordination.documents import PipelineDocument, StepDocument
-from coordination.records import StepRecord, StepState
+from coordination.records import StepRecord, StepState, Try
 from workers.engine.clock import Clock
 from workers.engine.context import RunContext
 from workers.engine.fence import OVER
@@ -23,6 +23,12 @@ from workers.engine.templates import TemplateError, Templates
 log = logging.getLogger(__name__)
 
 Role = Literal["step", "on_success", "on_failure"]
+
+TRIES_TOLD = 20
+"""Tries of which the record tells, the last ones; it has to stay small."""
+
+REASON_OF_TRY = 200
+"""Characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +88,9 @@ class StepRun:
 
     async def run(self) -> StepRecord:
         """The ended step. Its beginning is durable before the first try begins."""
-        self._record = structs.replace(self._record, started_at=self._shared.clock.now(), attempts=1)
+        now = self._shared.clock.now()
+        self._record = structs.replace(self._record, started_at=now, attempts=1)
+        self._began = Try(started_at=now)
         await self._shared.ledger.commit(self._record)
         try:
             outcome = await self._tries()
@@ -117,15 +125,26 @@ class StepRun:
                     return outcome
                 if outcome.is_uncertain and not may_repeat(job.task):
                     return replace(outcome, reason=f"{outcome.reason} {NOT_REPEATED}")
+                reason = outcome.reason
             except Interrupted as interrupted:
                 if last or self._work.interruption is not None:
                     raise
                 if not may_repeat(job.task):
                     cause = interrupted.interruption
                     raise Interrupted(replace(cause, reason=f"{cause.reason} {NOT_REPEATED}")) from None
-            await self._work.run(self._shared.clock.sleep(self._step.interval))
-            self._record = structs.replace(self._record, attempts=self._record.attempts + 1)
-            await self._shared.ledger.commit(self._record)
+                reason = interrupted.interruption.reason
+            await self._again(reason)
+
+    async def _again(self, reason: str) -> None:
+        """Waits, and begins the next try; the record tells what became of those before."""
+        clock = self._shared.clock
+        told = self._shared.secrets.text(reason)[:REASON_OF_TRY]
+        ended = structs.replace(self._began, finished_at=clock.now(), reason=told)
+        await self._work.run(clock.sleep(self._step.interval))
+        self._began = Try(started_at=clock.now())
+        tries = (*self._record.tries[:-1], ended, self._began)[-TRIES_TOLD:]
+        self._record = structs.replace(self._record, attempts=self._record.attempts + 1, tries=tries)
+        await self._shared.ledger.commit(self._record)
 
     async def _try(self, runner: Runner, job: Job) -> Outcome:
         limit = self._step.timeout or runner.default_timeout
