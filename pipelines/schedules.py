@@ -7,7 +7,8 @@ from typing import Any
 
 from cron_descriptor import ExpressionDescriptor, Options
 from cron_descriptor.Exception import FormatError, MissingFieldException, WrongArgumentException
-from django.utils.translation import get_language
+from django.utils.dates import MONTHS, WEEKDAYS
+from django.utils.translation import get_language, override
 from django.utils.translation import gettext as _
 
 from pipelines.calendars import blackouts
@@ -78,6 +79,17 @@ def _described(expression: str, locale: str) -> str:
     options.use_24hour_time_format = True
     options.locale_code = locale
     try:
-        return str(ExpressionDescriptor(expression.replace("?", "*"), options).get_full_description())
+        found = str(ExpressionDescriptor(expression.replace("?", "*"), options).get_full_description())
+        return _named(found) if locale.startswith("zh") else found
     except (FormatError, MissingFieldException, WrongArgumentException, ValueError, IndexError, KeyError):
         return ""  # H and the like: the descriptor's grammar is smaller than ours
+
+
+def _named(text: str) -> str:
+    """The descriptor takes the names of days and months from the C library's locale, which is nobody's here."""
+    for names in (WEEKDAYS, MONTHS):
+        for number, name in names.items():
+            with override("en"):
+                english = str(name)
+            text = text.replace(english, str(names[number]))
+    return text

@@ -82,6 +82,7 @@ def test_a_newcomer_gets_to_a_first_run(ects: Installation, page: Page) -> None:
     expect(page.locator("body")).to_contain_text("was added successfully")
     page.get_by_role("link", name="Run now").or_(page.get_by_role("button", name="Run now")).first.click()
     page.locator("#modal-content").get_by_role("button", name="Run now").click()
+    expect(page.locator("body")).to_contain_text("sent to its nodes")
     page.goto(f"{ects.url}/admin/logs/run/?q=hello+pipeline")
     page.locator("#result_list th a").last.click()
     expect(page.locator("[data-run-state]")).to_have_text("Succeeded", timeout=20_000)
