@@ -12,6 +12,7 @@ from coordination.identity import fire_run_id, gap_run_id
 from coordination.records import IngestBatch, RunRecord, encode
 from logs import intake
 from logs.models import Rollup, Run, StepRun
+from logs.rollups import EVERY
 from pipelines import closing
 from pipelines.models import Pipeline, Publication
 from tests.pipelines import makers
@@ -80,7 +81,7 @@ def missed() -> list[tuple[float, float, int]]:
 
 
 def counted(state: str) -> int:
-    return sum(Rollup.objects.filter(span="hour").values_list(state, flat=True))
+    return sum(Rollup.objects.filter(pipeline=EVERY, span="hour").values_list(state, flat=True))
 
 
 @pytest.fixture
