@@ -265,8 +265,10 @@ UNFOLD = {
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_LANGUAGES": True,
+    "COMMAND": {"search_models": True, "show_history": True},
     "SIDEBAR": {
         "show_search": True,
+        "command_search": True,
         "navigation": [
             {
                 "title": _("Operate"),
@@ -321,6 +323,6 @@ UNFOLD = {
         }
     ],
     "STYLES": [lambda request: static("ects/ects.css"), lambda request: static("ects/charts.css")],
-    "SCRIPTS": [lambda request: static("ects/zone.js")],
+    "SCRIPTS": [lambda request: static("ects/zone.js"), lambda request: static("ects/labels.js")],
     "DASHBOARD_CALLBACK": "ects_site.dashboard.page.context",
 }
