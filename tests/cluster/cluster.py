@@ -14,11 +14,11 @@ from coordination.etcd import SyncEtcd
 from coordination.gateway import EtcdSettings
 from coordination.keys import Keys
 from tests import etcd_server
-from tests.cluster.account import Account, Begun, Exclusive
-from tests.cluster.verdict import Entry, Happened, Pipeline, Trouble, entry, violations
 from tests.cluster.worker import Worker
 from tests.endtoend.installation import Installation, wait_for
 from tests.etcd_server import EtcdServer
+from tests.faults.account import Account, Begun, Exclusive
+from tests.faults.verdict import Entry, Happened, Pipeline, Trouble, entry, violations
 from workers.engine import identity
 
 SESSION_TTL = 15.0

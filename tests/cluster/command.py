@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.cluster.cluster import Cluster, Wish
 from tests.cluster.faults import KINDS, Faults, plan
-from tests.cluster.verdict import Happened, Pipeline
+from tests.faults.verdict import Happened, Pipeline
 
 WORKERS = 4
 

@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.cluster.account import Begun
 from tests.cluster.cluster import SESSION_TTL, Cluster, Wish
-from tests.cluster.verdict import Pipeline
 from tests.cluster.worker import Worker
 from tests.endtoend.installation import wait_for
+from tests.faults.account import Begun
+from tests.faults.verdict import Pipeline
 
 WISHES = {
     "quick": Wish(),

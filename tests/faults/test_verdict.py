@@ -10,8 +10,8 @@ from coordination.documents import PipelineDocument
 from coordination.fires import Claim, FireRecord
 from coordination.identity import SHARED, fire_run_id
 from coordination.records import RunRecord
-from tests.cluster.account import Begun
-from tests.cluster.verdict import Entry, Happened, Pipeline, Trouble, violations
+from tests.faults.account import Begun
+from tests.faults.verdict import Entry, Happened, Pipeline, Trouble, violations
 
 START = datetime(2030, 5, 1, tzinfo=UTC)
 COUNT = 10

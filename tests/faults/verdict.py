@@ -10,7 +10,7 @@ from typing import Any
 from coordination.documents import PipelineDocument
 from coordination.fires import FireRecord
 from coordination.records import RunRecord
-from tests.cluster.account import Begun
+from tests.faults.account import Begun
 from tests.simulation.checker import Checker, History
 from tests.simulation.console import Version
 from tests.simulation.executions import Execution
