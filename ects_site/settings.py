@@ -217,6 +217,10 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "ECTS",
     "DESCRIPTION": "The Elastic Crontab System's API",
     "VERSION": VERSION,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "ects_site.openapi.describe.describe",
+    ],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }

@@ -23,8 +23,12 @@ class Command(BaseCommand):
         parser.add_argument("--after", default="", help="ISO 8601 instant, taken in the zone without an offset (now)")
         parser.add_argument("--count", type=int, default=5, help="how many (5)")
         parser.add_argument("--key", default="", help="a pipeline's id, which H is hashed from")
-        parser.add_argument("--dst-gap", default="shift", choices=["shift", "skip"])
-        parser.add_argument("--dst-repeat", default="first", choices=["first", "both"])
+        parser.add_argument(
+            "--dst-gap", default="shift", choices=["shift", "skip"], help="of a fire in the gap (shift)"
+        )
+        parser.add_argument(
+            "--dst-repeat", default="first", choices=["first", "both"], help="in the hour that comes twice (first)"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Raises CommandError with status 2 for what cannot be understood."""
