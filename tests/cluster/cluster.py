@@ -15,7 +15,8 @@ from coordination.gateway import EtcdSettings
 from coordination.keys import Keys
 from tests import etcd_server
 from tests.cluster.worker import Worker
-from tests.endtoend.installation import Installation, wait_for
+from tests.endtoend.client import wait_for
+from tests.endtoend.installation import Installation
 from tests.etcd_server import EtcdServer
 from tests.faults.account import Account, Begun, Exclusive
 from tests.faults.verdict import Entry, Happened, Pipeline, Trouble, entry, violations

@@ -7,7 +7,7 @@ import pytest
 
 from tests.cluster.cluster import SESSION_TTL, Cluster, Wish
 from tests.cluster.worker import Worker
-from tests.endtoend.installation import wait_for
+from tests.endtoend.client import wait_for
 from tests.faults.account import Begun
 from tests.faults.verdict import Pipeline
 

@@ -5,7 +5,8 @@ import signal
 import time
 from pathlib import Path
 
-from tests.endtoend.installation import Installation, wait_for
+from tests.endtoend.client import wait_for
+from tests.endtoend.installation import Installation
 
 RUNS = 50
 WITHIN = 1.0

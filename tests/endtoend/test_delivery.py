@@ -8,7 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tests.endtoend.installation import Installation, descendants, instant, wait_for
+from tests.endtoend.client import instant, wait_for
+from tests.endtoend.installation import Installation, descendants
 
 PIPELINES = int(os.environ.get("ECTS_TEST_PIPELINES", "20"))
 """Runs a second."""

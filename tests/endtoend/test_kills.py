@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.endtoend.installation import Installation, instant, wait_for
+from tests.endtoend.client import instant, wait_for
+from tests.endtoend.installation import Installation
 
 PARTS = {
     "etcd": "--listen-client-urls",

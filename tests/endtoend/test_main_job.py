@@ -7,8 +7,9 @@ from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 
+from tests.endtoend.client import instant, wait_for
 from tests.endtoend.conftest import Mailbox, Receiver
-from tests.endtoend.installation import Installation, instant, processes_with, wait_for
+from tests.endtoend.installation import Installation, processes_with
 
 
 def test_the_example_runs_and_shows_its_output(ects: Installation) -> None:

@@ -5,7 +5,8 @@ import signal
 import sqlite3
 from pathlib import Path
 
-from tests.endtoend.installation import Installation, descendants, instant, wait_for
+from tests.endtoend.client import instant, wait_for
+from tests.endtoend.installation import Installation, descendants
 
 
 def _counted(ects: Installation, account: Path) -> str:

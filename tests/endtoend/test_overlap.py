@@ -2,7 +2,8 @@
 
 import secrets
 
-from tests.endtoend.installation import Installation, wait_for
+from tests.endtoend.client import wait_for
+from tests.endtoend.installation import Installation
 
 
 def test_queue_lets_one_wait(ects: Installation) -> None:

@@ -5,7 +5,8 @@ import shutil
 import signal
 import time
 
-from tests.endtoend.installation import Installation, wait_for
+from tests.endtoend.client import wait_for
+from tests.endtoend.installation import Installation
 
 ETCD = "--listen-client-urls"
 

@@ -12,7 +12,8 @@ import pytest
 from coordination.etcd import SyncEtcd
 from coordination.gateway import EtcdSettings, Put
 from coordination.keys import Keys
-from tests.endtoend.installation import Installation, wait_for
+from tests.endtoend.client import wait_for
+from tests.endtoend.installation import Installation
 
 KEYS = Keys()
 

@@ -6,7 +6,8 @@ from itertools import pairwise
 
 import pytest
 
-from tests.endtoend.installation import Installation, instant, wait_for
+from tests.endtoend.client import instant, wait_for
+from tests.endtoend.installation import Installation
 
 FIRES = 8
 

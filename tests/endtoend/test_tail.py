@@ -10,7 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.endtoend.installation import Installation, wait_for
+from tests.endtoend.client import wait_for
+from tests.endtoend.installation import Installation
 
 LINES = 30
 CLOSE_WAIT = "08"
