@@ -3,9 +3,26 @@
 
 import os
 import sys
+from pathlib import Path
 
 from django.core.management import execute_from_command_line
 
+SETTINGS = "ects_site.settings"
+WORKER_SETTINGS = "ects_site.worker_settings"
+
+
+def main(arguments: list[str]) -> None:
+    """A worker has settings of its own; a variable that is inherited from the console's process is not for it."""
+    if arguments[1:2] == ["runworker"]:
+        os.environ["DJANGO_SETTINGS_MODULE"] = WORKER_SETTINGS
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", SETTINGS)
+    try:
+        execute_from_command_line(arguments)
+    except ModuleNotFoundError as error:
+        if (Path(__file__).parent / str(error.name).partition(".")[0]).exists():
+            raise
+        sys.exit(f"{error}: install requirements.txt (requirements-worker.txt is enough for runworker only)")
+
+
 if __name__ == "__main__":
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ects_site.settings")
-    execute_from_command_line(sys.argv)
+    main(sys.argv)

@@ -11,6 +11,8 @@ import msgspec
 import yaml
 from msgspec import Meta, Struct, field
 
+from coordination.addresses import is_endpoint
+
 Mode = Literal["json", "yaml"]
 
 SHORTEST_SECRET = 32
@@ -197,7 +199,7 @@ def _check(configuration: Configuration) -> None:
     """What types do not say. Raises Invalid with all that is wrong."""
     wrong = []
     if (etcd := configuration.etcd) is not None:
-        wrong += [f"etcd.endpoints: {each!r} is not HOST:PORT" for each in etcd.endpoints if not _is_endpoint(each)]
+        wrong += [f"etcd.endpoints: {each!r} is not HOST:PORT" for each in etcd.endpoints if not is_endpoint(each)]
         wrong += [
             f"etcd.{name}: ECTS keeps it at {etcd.prefix}{place}, below the prefix of etcd.config"
             for name, place in (("service", "/nodes"), ("pipeline", "/pipelines"))
@@ -209,11 +211,6 @@ def _check(configuration: Configuration) -> None:
     wrong += [f"{name}: it must be one line" for name, text in _texts(configuration) if not text.isprintable()]
     if wrong:
         raise Invalid("\n".join(wrong))
-
-
-def _is_endpoint(text: str) -> bool:
-    host, _, port = text.rpartition(":")
-    return bool(host) and "/" not in host and port.isdigit() and 1 <= int(port) <= 65535
 
 
 def _texts(configuration: Configuration) -> list[tuple[str, str]]:

@@ -9,15 +9,9 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 
 from coordination import logformat
-
-BASE_DIR = Path(__file__).resolve().parent.parent
+from ects_site.locations import data_dir
 
 env = environ.Env()
-
-
-def data_dir() -> Path:
-    """``ECTS_DATA_DIR``, by default ``var`` in the checkout: database, etcd data, worker state and secrets."""
-    return Path(env.str("ECTS_DATA_DIR", default=str(BASE_DIR / "var"))).resolve()
 
 
 def settings_file() -> Path:

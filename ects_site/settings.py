@@ -10,9 +10,8 @@ from django.utils.translation import gettext_lazy as _
 
 from coordination import logformat
 from coordination.gateway import EtcdSettings
+from ects_site import VERSION
 from ects_site.environment import (
-    BASE_DIR,
-    data_dir,
     email_tls,
     encryption_key,
     env,
@@ -22,11 +21,11 @@ from ects_site.environment import (
     secret,
     secret_from,
 )
+from ects_site.locations import BASE_DIR, data_dir
 
 FROM_SETTINGS_FILE = load_settings_file()
 """Names of the variables that ``init`` has set."""
 
-VERSION = "0.1.0"
 DATA_DIR = data_dir()
 ECTS_PORT = env.int("ECTS_PORT", default=9701)
 ECTS_SERVER_URL = env.str("ECTS_SERVER_URL", default=f"http://127.0.0.1:{ECTS_PORT}").rstrip("/")
@@ -92,6 +91,7 @@ INSTALLED_APPS = [
     "tasks",
     "logs",
     "workers",
+    "workers.host",
     "pipelines",
 ]
 

@@ -114,6 +114,8 @@ class ApplicantSerializer(serializers.Serializer):
     machine_id = serializers.CharField(max_length=64, allow_blank=True, default="")
     host = serializers.CharField(max_length=255, allow_blank=True, default="")
     version = serializers.CharField(max_length=50, allow_blank=True, default="")
+    description = serializers.CharField(max_length=500, allow_blank=True, default="")
+    node = serializers.UUIDField(allow_null=True, default=None)
 
     def validate_public_key(self, value: str) -> bytes:
         """32 bytes in base64."""
@@ -141,7 +143,7 @@ class EnrolView(APIView):
     serializer_class = ApplicantSerializer
 
     def post(self, request: Request) -> Response:
-        """200 with the identity; 403 for a token that is no good, 409 for a name that is taken."""
+        """200 with the identity; 403 for a token that is no good, 409 for a name or node that is another host's."""
         serializer = ApplicantSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         asked = dict(serializer.validated_data)
@@ -150,7 +152,7 @@ class EnrolView(APIView):
             node, node_token = enrolment.enrol(token, Applicant(**asked), timezone.now())
         except enrolment.Refused as error:
             raise PermissionDenied(str(error)) from None
-        except enrolment.NameTaken as error:
+        except enrolment.Taken as error:
             return Response({"detail": str(error)}, status=status.HTTP_409_CONFLICT)
         return Response(_identity(node, node_token))
 

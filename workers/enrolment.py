@@ -20,24 +20,30 @@ from workers.models import EnrolmentToken, Node
 
 PREFIX = "ects1"
 
+STALE = timedelta(seconds=90)
+"""A node that counts as online and was not seen for so long is not: no master leads that would say so."""
+
 
 class Refused(Exception):
     """This host cannot join with this token; the sentence says why."""
 
 
-class NameTaken(Exception):
-    """Another host has this name."""
+class Taken(Exception):
+    """Another host is, or has, what this one wants to be; the sentence says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Applicant:
-    """What a host says of itself when it asks to join. ``public_key``: 32 bytes (X25519)."""
+    """What a host says of itself when it asks to join. ``public_key``: 32 bytes (X25519). ``node``: the one that it
+    wants to be."""
 
     name: str
     public_key: bytes
     machine_id: str
     host: str = ""
     version: str = ""
+    description: str = ""
+    node: UUID | None = None
 
 
 def digest_of(token: str) -> str:
@@ -63,13 +69,12 @@ def make_token(
 def enrol(token: str, applicant: Applicant, now: datetime) -> tuple[Node, str]:
     """The node and its new token. The same host may repeat its request (a lost reply) without a second use.
 
-    Raises Refused, or NameTaken.
+    Raises Refused, or Taken.
     """
     with transaction.atomic():
         row = _usable(token, now)
         node = _node(row, applicant)
-        if node is None:
-            node = Node(id=row.node_id) if row.node_id else Node()
+        _refuse_a_living_one(node, applicant, now)
         if bytes(node.public_key or b"") != applicant.public_key or node.enrolled_by_id != row.pk:
             _take_use(row, now)
         node_token = secrets.token_urlsafe(32)
@@ -88,20 +93,56 @@ def _usable(token: str, now: datetime) -> EnrolmentToken:
     return row
 
 
-def _node(row: EnrolmentToken, applicant: Applicant) -> Node | None:
-    """The node that the host is or becomes: the token's own, one with this very key, or one made beforehand."""
+def _node(row: EnrolmentToken, applicant: Applicant) -> Node:
+    """The node that the host is or becomes, perhaps a new one: the token's own, the one that the host names, the one
+    with this very key, or one of this name that was made beforehand."""
     if row.node_id is not None:
-        return Node.objects.select_for_update().filter(pk=row.node_id).first()
+        return _named_by_token(row.node_id, applicant)
+    if applicant.node is not None:
+        return _named_by_host(applicant.node, applicant)
     same_key = Node.objects.select_for_update().filter(public_key=applicant.public_key).first()
     if same_key is not None:
         return same_key
-    named = Node.objects.select_for_update().filter(name=applicant.name).first()
-    if named is not None and named.public_key:
-        raise NameTaken(
+    node = Node.objects.select_for_update().filter(name=applicant.name).first() or Node(name=applicant.name)
+    if node.public_key:
+        raise Taken(
             _("A node named “%(name)s” has joined already: choose another --name, or make a token for that node.")
             % {"name": applicant.name}
         )
-    return named
+    return node
+
+
+def _named_by_token(wanted: UUID, applicant: Applicant) -> Node:
+    node = Node.objects.select_for_update().get(pk=wanted)
+    if applicant.node not in (None, wanted):
+        raise Refused(
+            _("This enrolment token is for the node “%(name)s”, but this host is another: %(node)s.")
+            % {"name": node.name, "node": applicant.node}
+        )
+    return node
+
+
+def _named_by_host(wanted: UUID, applicant: Applicant) -> Node:
+    """One that has joined already is another host's, unless it is this one that repeats its request."""
+    node = Node.objects.select_for_update().filter(pk=wanted).first() or Node(id=wanted, name=applicant.name)
+    if node.mode != Node.Mode.WORKER:
+        raise Refused(_("The node “%(name)s” is a master.") % {"name": node.name})
+    if node.public_key and bytes(node.public_key) != applicant.public_key:
+        raise Taken(
+            _("The node “%(name)s” has joined already: make a token for that node on its page in the console.")
+            % {"name": node.name}
+        )
+    return node
+
+
+def _refuse_a_living_one(node: Node, applicant: Applicant, now: datetime) -> None:
+    """Two workers of one identity would both fire: who moves a node stops it on the old machine first."""
+    is_elsewhere = bool(node.machine_id and applicant.machine_id) and node.machine_id != applicant.machine_id
+    if is_elsewhere and node.online and node.last_seen is not None and node.last_seen > now - STALE:
+        raise Taken(
+            _("The node “%(name)s” is online on %(host)s: stop its worker there, and try again half a minute later.")
+            % {"name": node.name, "host": node.host}
+        )
 
 
 def _take_use(row: EnrolmentToken, now: datetime) -> None:
@@ -111,8 +152,7 @@ def _take_use(row: EnrolmentToken, now: datetime) -> None:
 
 
 def _admit(node: Node, applicant: Applicant, row: EnrolmentToken, digest: str, now: datetime) -> None:
-    if row.node_id is None:
-        node.name = applicant.name
+    node.description = applicant.description or node.description
     node.public_key = applicant.public_key
     node.machine_id = applicant.machine_id
     node.host = applicant.host
@@ -124,6 +164,4 @@ def _admit(node: Node, applicant: Applicant, row: EnrolmentToken, digest: str, n
         with transaction.atomic():
             node.save()
     except IntegrityError:
-        raise NameTaken(
-            _("A node named “%(name)s” exists already: choose another --name.") % {"name": node.name}
-        ) from None
+        raise Taken(_("A node named “%(name)s” exists already: choose another --name.") % {"name": node.name}) from None

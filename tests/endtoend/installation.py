@@ -49,10 +49,10 @@ class Installation(Client):
         online = wait_for("the worker is online", lambda: [n for n in self.nodes() if n["status"] == "online"])
         self.node = str(online[0]["id"])
 
-    def manage(self, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
+    def manage(self, *arguments: str, python: str = sys.executable, **environment: str) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "manage.py", *arguments],
+                [python, "manage.py", *arguments],
                 cwd=ROOT,
                 env=self.environment | environment,
                 stdin=subprocess.DEVNULL,

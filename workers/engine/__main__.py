@@ -9,6 +9,8 @@ import sys
 from contextlib import aclosing
 from pathlib import Path
 
+from msgspec import structs
+
 from coordination import logformat
 from coordination.etcd import AsyncEtcd
 from coordination.fires import SESSION_TTL
@@ -49,10 +51,13 @@ def main() -> int:
             identity = load(options.state_dir, machine_id())
             if identity is None:
                 raise IdentityError(f"{options.state_dir} holds no identity: start with --server and --token first")
+            if arguments.etcd:
+                store = structs.replace(identity.store, endpoints=tuple(arguments.etcd.split(",")))
+                identity = structs.replace(identity, store=store)
             asyncio.run(_serve(identity, options))
     except IdentityError as error:
         print(error, file=sys.stderr)
-        return 2
+        return error.status
     return 0
 
 
@@ -81,6 +86,7 @@ def _parse() -> argparse.Namespace:
     # For tests with little time: below some 12 s too little of each renewal is left for a claim.
     parser.add_argument("--session-ttl", type=float, default=SESSION_TTL, help=argparse.SUPPRESS)
     parser.add_argument("--label", action="append", default=[], metavar="NAME=VALUE", help="may be given repeatedly")
+    parser.add_argument("--etcd", default="", help="HOST:PORT,… in place of those that the console gave")
     parser.add_argument("--version", default="", help="what the node reports as its version")
     return parser.parse_args()
 

@@ -14,7 +14,16 @@ FILE = "identity.json"
 
 
 class IdentityError(Exception):
-    """This state directory cannot be used, or the console did not let us join; the sentence says what to do."""
+    """This state directory cannot be used, or the console did not let us join; the sentence says what to do. ``status``
+    is what the process exits with: 2, trying again would change nothing."""
+
+    status = 2
+
+
+class Unreached(IdentityError):
+    """The console did not answer; it may later."""
+
+    status = 1
 
 
 class Etcd(Struct, frozen=True, kw_only=True):
@@ -74,8 +83,9 @@ def load(state_dir: Path, machine: str) -> Identity | None:
         raise IdentityError(f"{state_dir / FILE} is damaged: enrol again into an empty directory") from None
     if identity.machine_id and machine and identity.machine_id != machine:
         raise IdentityError(
-            f"{state_dir} was made on another machine: two workers with one identity would disturb each other. "
-            "Give this host an empty --state-dir and enrol it with a token of its own."
+            f"{state_dir} was made on another machine: two workers with one identity would disturb each other. If the "
+            "node has moved here, stop its worker there, make a token for that node in the console and start with "
+            "--server, that token and --rejoin. Else give this host an empty --state-dir and a token of its own."
         )
     return identity
 

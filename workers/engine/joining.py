@@ -11,7 +11,7 @@ import httpx
 from msgspec import DecodeError, Struct, json
 
 from coordination import crypto
-from workers.engine.identity import Etcd, Identity, IdentityError, save, write
+from workers.engine.identity import Etcd, Identity, IdentityError, Unreached, save, write
 
 DRAFT = "enrolment.json"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -41,7 +41,8 @@ def enrol(
     *,
     insecure: bool = False,
 ) -> Identity:
-    """Exchanges an enrolment token for an identity and keeps it. ``about`` has name, machine_id, host, version.
+    """Exchanges an enrolment token for an identity and keeps it. ``about`` has name, machine_id, host, version, and may
+    have description, and the id of the node that this host is to be: it becomes that one or none.
 
     The key pair is kept before the request is made, so that a repetition after a lost answer is the same request.
     Raises IdentityError.
@@ -56,6 +57,8 @@ def enrol(
             f"{server_url} does not have the signing key that the token speaks of: this is another server, "
             "or somebody is between it and this host"
         )
+    if about.get("node", admission.node) != admission.node:
+        raise IdentityError(f"{server_url} is older than this worker and cannot let it join as a node of its choice")
     identity = Identity(
         node=admission.node,
         name=admission.name,
@@ -92,7 +95,9 @@ def _ask(client: httpx.Client, server_url: str, body: dict[str, Any]) -> _Admiss
     try:
         reply = client.post(f"{server_url.rstrip('/')}/api/v1/enrol/", json=body, timeout=TIMEOUT)
     except httpx.TransportError as error:
-        raise IdentityError(f"{server_url} cannot be reached: {error or type(error).__name__}") from None
+        raise Unreached(f"{server_url} cannot be reached: {error or type(error).__name__}") from None
+    if reply.status_code >= 500 or reply.status_code == 429:
+        raise Unreached(f"{server_url} cannot answer now ({reply.status_code}): try again")
     if reply.status_code != 200:
         raise IdentityError(f"{server_url} refuses ({reply.status_code}): {_detail(reply)}")
     try:

@@ -1,0 +1,26 @@
+"""Where etcd is and what our keys begin with, as people write it on command lines and in files."""
+
+
+def is_endpoint(text: str) -> bool:
+    """Whether it is ``HOST:PORT``."""
+    host, _, port = text.rpartition(":")
+    return bool(host) and "/" not in host and port.isdigit() and 1 <= int(port) <= 65535
+
+
+def endpoints(text: str) -> tuple[str, ...]:
+    """Of ``HOST:PORT,HOST:PORT``. Raises ValueError with a sentence."""
+    found = tuple(part.strip() for part in text.split(",") if part.strip())
+    for each in found:
+        if not is_endpoint(each):
+            raise ValueError(f"{each!r} is not HOST:PORT")
+    if not found:
+        raise ValueError("at least one HOST:PORT is needed")
+    return found
+
+
+def prefix_of(config: str) -> str:
+    """Of the key of the shared settings, such as ``/ects/config``: what all keys begin with. Raises ValueError."""
+    prefix = config.removesuffix("/config")
+    if prefix == config or not prefix.startswith("/") or prefix == "/":
+        raise ValueError(f"{config!r} is not a key such as /ects/config")
+    return prefix

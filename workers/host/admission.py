@@ -1,0 +1,108 @@
+"""Who this host is when it starts: the identity that it keeps, or a new one for an enrolment token."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from coordination.addresses import prefix_of
+from workers.engine import identity, joining
+from workers.engine.identity import Identity, IdentityError, StateLock
+
+TOKEN = "ECTS_ENROLMENT_TOKEN"  # noqa: S105 - the name of the variable
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a host is told when it starts. Empty: not told. ``config`` is the key of the shared settings, whose prefix
+    has to be the console's; ``rejoin``: enrol again, as the node whose state directory this is."""
+
+    server: str = ""
+    token: str = ""
+    token_file: Path | None = None
+    node: str = ""
+    name: str = ""
+    description: str = ""
+    config: str = ""
+    rejoin: bool = False
+    insecure: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What this host says of itself when it joins."""
+
+    name: str
+    machine_id: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """``remarks`` are sentences for whoever started it."""
+
+    identity: Identity
+    remarks: tuple[str, ...] = ()
+
+
+def admit(state_dir: Path, wish: Wish, host: Host, environ: Mapping[str, str]) -> Admitted:
+    """The identity with which this host works, enrolled with the token that ``wish`` or ``environ`` has if there is
+    none yet. Raises IdentityError."""
+    with StateLock(state_dir):
+        # Who joins again may have come from another machine: then it is the token that says that it may.
+        known = identity.load(state_dir, "" if wish.rejoin else host.machine_id)
+        if known is not None:
+            _check(known, wish, state_dir)
+        if known is not None and not wish.rejoin:
+            return Admitted(known, _remarks(known, wish))
+        token = _token(wish, environ)
+        if not token or not wish.server:
+            raise IdentityError(_missing(state_dir, known))
+        joined = _enrol(state_dir, wish, host, token, known)
+        return Admitted(joined, (f"joined as {joined.name} ({joined.node})", *_remarks(joined, wish)))
+
+
+def _enrol(state_dir: Path, wish: Wish, host: Host, token: str, known: Identity | None) -> Identity:
+    about = {
+        "name": wish.name or host.name,
+        "description": wish.description,
+        "node": known.node if known else wish.node,
+        "machine_id": host.machine_id,
+        "host": host.name,
+        "version": host.version,
+    }
+    said = {name: value for name, value in about.items() if value}
+    with httpx.Client() as client:
+        return joining.enrol(client, state_dir, wish.server, token, said, insecure=wish.insecure)
+
+
+def _check(known: Identity, wish: Wish, state_dir: Path) -> None:
+    if wish.node and wish.node != known.node:
+        raise IdentityError(
+            f"{state_dir} is the node {known.node} ({known.name}), not {wish.node}: give another --state-dir"
+        )
+
+
+def _remarks(known: Identity, wish: Wish) -> tuple[str, ...]:
+    remarks = []
+    if wish.name and wish.name != known.name:
+        remarks.append(f"this node is called {known.name}; --name is for joining: rename it in the console")
+    if wish.config and prefix_of(wish.config) != known.prefix:
+        remarks.append(f"--config {wish.config} is not used: the console keeps everything below {known.prefix}")
+    return tuple(remarks)
+
+
+def _token(wish: Wish, environ: Mapping[str, str]) -> str:
+    if wish.token_file is None:
+        return wish.token or environ.get(TOKEN, "")
+    try:
+        return wish.token_file.read_text().strip()
+    except OSError as error:
+        raise IdentityError(f"the token in {wish.token_file} cannot be read: {error.strerror}") from None
+
+
+def _missing(state_dir: Path, known: Identity | None) -> str:
+    if known is not None:
+        return f"to join again as {known.name}, give --server and an enrolment token made for that node"
+    return f"{state_dir} holds no identity yet: give --server and an enrolment token"

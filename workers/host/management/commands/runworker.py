@@ -1,0 +1,46 @@
+"""``manage.py runworker``: joins the cluster if need be, then hands over to the engine, which knows no Django."""
+
+import dataclasses
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from workers.engine import identity
+from workers.engine.identity import IdentityError
+from workers.host import admission, handover, options
+
+
+class Command(BaseCommand):
+    """Makes this host a worker."""
+
+    help = options.HELP
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        options.add(parser, settings.DATA_DIR / "worker")
+
+    def handle(self, *args: Any, **given: Any) -> None:
+        state_dir: Path = given["state_dir"].resolve()
+        wish = admission.Wish(**{each.name: given[each.name] for each in dataclasses.fields(admission.Wish)})
+        host = admission.Host(socket.gethostname(), identity.machine_id(), settings.VERSION)
+        try:
+            admitted = admission.admit(state_dir, wish, host, os.environ)
+        except IdentityError as error:
+            raise CommandError(str(error), returncode=error.status) from None
+        for remark in admitted.remarks:
+            self.stderr.write(remark)
+        if given["enrol_only"]:
+            return
+        command = handover.command(
+            state_dir,
+            version=settings.VERSION,
+            capacity=given["capacity"],
+            grace=given["grace"],
+            labels=given["label"],
+            etcd=given["etcd"],
+        )
+        handover.become(command, handover.environment(os.environ), settings.BASE_DIR)
