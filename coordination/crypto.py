@@ -17,7 +17,7 @@ from nacl.public import PrivateKey, PublicKey, SealedBox
 from nacl.secret import SecretBox
 from nacl.signing import SigningKey, VerifyKey
 
-Purpose = Literal["pipeline", "command", "config"]
+Purpose = Literal["pipeline", "command", "config", "key", "trust"]
 
 
 class Refused(Exception):
@@ -62,6 +62,14 @@ class Signer:
 def key_id(verify_key: bytes) -> str:
     """The first 16 hexadecimal digits of the SHA-256 of a verify key."""
     return hashlib.sha256(verify_key).hexdigest()[:16]
+
+
+def signed_by(envelope: bytes) -> str:
+    """The id of the key that an envelope names, which proves nothing; empty for what is no envelope."""
+    try:
+        return _envelope.decode(envelope).key
+    except DecodeError:
+        return ""
 
 
 def verify(purpose: Purpose, envelope: bytes, keys: Mapping[str, bytes]) -> bytes:

@@ -10,7 +10,8 @@ from typing import Any, Literal
 from msgspec import Struct, field, json
 
 FORMAT = 1
-"""Format of the documents this code writes. A worker refuses a format newer than it knows, by name."""
+"""The newest format of documents that this code knows. A document is written in the lowest format that says all it
+has to, so that older workers take whatever they can do; a worker refuses what is newer, by the name of ``needs``."""
 
 Kind = Literal["shell", "http", "hook", "mail"]
 Dependence = Literal["strong", "weak"]
@@ -18,6 +19,14 @@ Overlap = Literal["allow", "skip", "queue", "replace"]
 Misfire = Literal["skip", "latest", "all"]
 Placement = Literal["every", "one_sticky", "one_spread"]
 OnNodeLoss = Literal["rerun", "abandon"]
+
+
+class Header(Struct, frozen=True, kw_only=True):
+    """What every version of everything signed begins with. ``needs``: of a format above 1, the first version of a
+    worker that knows it, for the workers that do not."""
+
+    format: int = 1
+    needs: str = ""
 
 
 class TaskDocument(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -190,6 +199,7 @@ Document = PipelineDocument | Tombstone
 Command = RunCommand | KillCommand
 
 _encoder = json.Encoder(order="deterministic")
+_header = json.Decoder(Header)
 _document: json.Decoder[Document] = json.Decoder(Document)
 _command: json.Decoder[Command] = json.Decoder(Command)
 _config = json.Decoder(SharedConfig)
@@ -199,6 +209,11 @@ _presence = json.Decoder(Presence)
 def encode(value: Document | Command | SharedConfig | Presence) -> bytes:
     """Canonical JSON of any document: equal documents have equal bytes."""
     return _encoder.encode(value)
+
+
+def decode_header(data: bytes) -> Header:
+    """Of anything signed, of any version. Raises msgspec.DecodeError."""
+    return _header.decode(data)
 
 
 def decode_document(data: bytes) -> Document:

@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Raw, Struct, json
 
+from coordination.trust import Notice
+
 Instant = Annotated[datetime, Meta(tz=True)]
 Whole = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Big = Annotated[int, Meta(ge=0, le=2**62)]
@@ -139,7 +141,8 @@ Record = RunRecord | StepRecord | OutputRecord | CutRecord | AppliedRecord | Ref
 class NodeReport(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How the node is, sent with each batch. ``clock`` is the node's time when sending; ``backlog`` counts records
     not yet delivered; ``incidents`` are sentences on what is wrong now (disk full, etcd unreachable). ``void_epoch`` is
-    the epoch in which the node saw etcd go back in time, 0 for none: it has to be replaced."""
+    the epoch in which the node saw etcd go back in time, 0 for none: it has to be replaced. ``keys`` are the ids of the
+    signing keys that the node trusts; a worker of before 0.2.0 does not name them."""
 
     version: str = ""
     clock: datetime | None = None
@@ -151,6 +154,7 @@ class NodeReport(Struct, frozen=True, kw_only=True, omit_defaults=True):
     host: str = ""
     incidents: tuple[str, ...] = ()
     void_epoch: int = 0
+    keys: tuple[str, ...] = ()
 
 
 class IngestBatch(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -169,13 +173,15 @@ class IngestBatch(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class IngestReply(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """``sequence`` is the last one the server holds of the stream; ``server_time`` its clock when it answered.
 
-    ``refused`` names the sequence of a malformed record (the batch was refused whole), ``reason`` says why.
+    ``refused`` names the sequence of a malformed record (the batch was refused whole), ``reason`` says why. ``trust``
+    comes when the node's report names other keys than those that count.
     """
 
     sequence: int
     server_time: datetime
     refused: int | None = None
     reason: str = ""
+    trust: Notice | None = None
 
 
 _encoder = json.Encoder()

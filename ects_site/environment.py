@@ -29,14 +29,19 @@ def load_settings_file() -> frozenset[str]:
 
 def write_settings_file(values: Mapping[str, str]) -> None:
     """Durable, and with mode 0600 from the first byte on. The values are single lines."""
-    path = settings_file()
+    lines = ["# Written by manage.py init. The environment wins over this file."]
+    for name, value in values.items():
+        quoted = value.replace("\\", "\\\\").replace('"', '\\"')
+        lines.append(f'{name}="{quoted}"')
+    _write(settings_file(), "".join(f"{line}\n" for line in lines))
+
+
+def _write(path: Path, content: str) -> None:
+    """All of it or nothing, durable, readable by this user only."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write("# Written by manage.py init. The environment wins over this file.\n")
-        for name, value in values.items():
-            quoted = value.replace("\\", "\\\\").replace('"', '\\"')
-            file.write(f'{name}="{quoted}"\n')
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     draft.rename(path)
@@ -49,7 +54,7 @@ def secret(name: str) -> str:
     """
     if value := secret_from(f"ECTS_{name.upper()}"):
         return value
-    path = data_dir() / "secrets" / name.lower()
+    path = secret_path(name)
     if not path.exists():
         _create_secret(path)
     return path.read_text().strip()
@@ -73,15 +78,44 @@ def secret_from(name: str) -> str:
     return value
 
 
-def encryption_key() -> bytes:
-    """The 32 bytes under which secrets are encrypted in the database. Raises ImproperlyConfigured."""
+def encryption_keys() -> list[bytes]:
+    """The keys, 32 bytes each, under which secrets are encrypted in the database: the first encrypts, all decrypt.
+    Raises ImproperlyConfigured."""
     try:
-        key = bytes.fromhex(secret("ENCRYPTION_KEY"))
+        keys = [bytes.fromhex(line) for line in secret("ENCRYPTION_KEY").split()]
     except ValueError:
-        key = b""
-    if len(key) != 32:
+        keys = []
+    if {len(key) for key in keys} != {32}:
         raise ImproperlyConfigured("ECTS_ENCRYPTION_KEY must be 32 bytes in hexadecimal: openssl rand -hex 32")
-    return key
+    return keys
+
+
+def add_secret(name: str) -> None:
+    """A new value before what ``secret`` finds, one a line. Raises ImproperlyConfigured when that is not ours to
+    change: it stands in the environment, or in a file that the environment names."""
+    _replace_secret(name, f"{secrets.token_hex(32)}\n{secret(name)}\n")
+
+
+def retire_secrets(name: str) -> None:
+    """Nothing but the first line of what ``secret`` finds. Raises ImproperlyConfigured likewise."""
+    lines = secret(name).splitlines()
+    if len(lines) > 1:
+        _replace_secret(name, f"{lines[0]}\n")
+
+
+def _replace_secret(name: str, content: str) -> None:
+    variable = f"ECTS_{name.upper()}"
+    if secret_from(variable):
+        raise ImproperlyConfigured(
+            f"{variable} comes from outside: change it there. One value a line: the first is used, the others are "
+            "still good. A new one: openssl rand -hex 32"
+        )
+    _write(secret_path(name), content)
+
+
+def secret_path(name: str) -> Path:
+    """Where a secret is kept that the environment does not give."""
+    return data_dir() / "secrets" / name.lower()
 
 
 def _create_secret(path: Path) -> None:

@@ -9,11 +9,12 @@ from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
 from coordination import logformat
+from coordination.atrest import AtRest
 from coordination.gateway import EtcdSettings
 from ects_site import VERSION
 from ects_site.environment import (
     email_tls,
-    encryption_key,
+    encryption_keys,
     env,
     etcd_endpoints,
     load_settings_file,
@@ -30,8 +31,9 @@ DATA_DIR = data_dir()
 ECTS_PORT = env.int("ECTS_PORT", default=9701)
 ECTS_SERVER_URL = env.str("ECTS_SERVER_URL", default=f"http://127.0.0.1:{ECTS_PORT}").rstrip("/")
 
-SECRET_KEY = secret("SECRET_KEY")
-ECTS_ENCRYPTION_KEY = encryption_key()
+SECRET_KEY, *SECRET_KEY_FALLBACKS = secret("SECRET_KEY").splitlines()
+ECTS_AT_REST = AtRest(encryption_keys)
+"""Under which the console keeps secrets in the database."""
 DEBUG = env.bool("ECTS_DEBUG", default=False)
 ALLOWED_HOSTS = env.list("ECTS_ALLOWED_HOSTS", default=["*"])
 

@@ -9,4 +9,5 @@ documents_refused = Signal()
 """``records``: list of ``coordination.records.RefusedRecord``."""
 
 node_reported = Signal()
-"""``report``: ``coordination.records.NodeReport``; ``received_at``: aware datetime."""
+"""``report``: ``coordination.records.NodeReport``; ``received_at``: aware datetime. A receiver may answer with a
+``coordination.trust.Notice``, which goes back to the node."""

@@ -26,9 +26,10 @@ def publish_config(timeout: float = CALL_TIMEOUT) -> None:
         current = gateway.get(key, timeout=timeout)
         held = _open(current)
         wanted = _wanted(held)
-        if wanted == held:
+        signer = keyring.signer()
+        if current is not None and wanted == held and crypto.signed_by(current.value) == signer.key_id:
             return _record(wanted.generation)
-        envelope = keyring.signer().sign("config", documents.encode(wanted))
+        envelope = signer.sign("config", documents.encode(wanted))
         compare = Compare.unchanged(key, current.mod_revision if current else 0)
         if gateway.transact([compare], [Put(key, envelope)], timeout=timeout).succeeded:
             return _record(wanted.generation)

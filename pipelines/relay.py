@@ -169,11 +169,21 @@ class Relay:
             held = self.generation(current)
             if held > letter.row.wanted:
                 step_past(letter.row, held)
-            elif (held == letter.row.wanted and letter.envelope) or (current is None and letter.envelope is None):
+            elif self._shows(current, held, letter):
                 there.append(letter)
             elif time.monotonic() - letter.rendered_at < STALE:
                 waiting.append((letter, current.mod_revision if current else 0))
         return there, waiting
+
+    def _shows(self, current: KeyValue | None, held: int, letter: Letter) -> bool:
+        """Whether etcd shows already what it should."""
+        if current is None or letter.envelope is None:
+            return current is None and letter.envelope is None
+        return held == letter.row.wanted and self.is_signed_now(current)
+
+    def is_signed_now(self, item: KeyValue) -> bool:
+        """Whether it names the key that signs now; what a former key signed is to be signed anew."""
+        return crypto.signed_by(item.value) == self.signer.key_id
 
     def generation(self, current: KeyValue | None) -> int:
         """The generation of the document under a key; 0 for none, and for one that is not ours or not in its place:

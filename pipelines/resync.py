@@ -103,8 +103,9 @@ def _compare_tombstones(relay: Relay, listed: Mapping[str, KeyValue]) -> int:
 
 
 def _held(relay: Relay, row: Publication, listed: Mapping[str, KeyValue]) -> Document | None:
+    """None too for what a former key signed: it counts as lost."""
     item = listed.get(relay.keys.pipeline(str(row.node), str(row.pipeline)))
-    return relay.open(item) if item else None
+    return relay.open(item) if item and relay.is_signed_now(item) else None
 
 
 def _again(relay: Relay, lost: Iterable[Publication], listed: Mapping[str, KeyValue]) -> int:

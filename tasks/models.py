@@ -6,7 +6,6 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 from simple_history.models import HistoricalRecords
 
-from coordination import crypto
 from tasks.definitions import Definition
 
 
@@ -73,8 +72,8 @@ class Secret(Definition):
 
     def set_value(self, value: str) -> None:
         """Encrypts under the installation's key; save afterwards."""
-        self.ciphertext = crypto.encrypt(settings.ECTS_ENCRYPTION_KEY, value.encode())
+        self.ciphertext = settings.ECTS_AT_REST.encrypt(value.encode())
 
     def value(self) -> str:
         """The plain value. Raises ``coordination.crypto.CannotOpen`` under another encryption key."""
-        return crypto.decrypt(settings.ECTS_ENCRYPTION_KEY, bytes(self.ciphertext)).decode()
+        return settings.ECTS_AT_REST.decrypt(bytes(self.ciphertext)).decode()

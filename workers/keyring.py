@@ -1,14 +1,20 @@
-"""The console's signing keys: the newest signs, all are handed to workers, each is vouched for by the one before."""
+"""The console's signing keys: one signs, every one that counts is handed to workers, each is vouched for by the one
+before. ``coordination.trust`` is how workers follow a replacement; ``ects_site.rotation`` goes through its stages."""
 
 import hashlib
 import hmac
 import os
+from collections.abc import Collection
+from datetime import datetime
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Count, QuerySet
+from django.utils import timezone
 
-from coordination import crypto
+from coordination import trust
 from coordination.crypto import Signer
+from coordination.trust import Notice
 from workers.models import SigningKey
 
 _FIRST = 1
@@ -17,14 +23,13 @@ _FIRST = 1
 
 def signer() -> Signer:
     """The key that signs now; made when there is none yet. Raises CannotOpen under another encryption key."""
-    newest = SigningKey.objects.order_by("-id").first()
-    return (newest or _make_first()).signer()
+    return (_signing().last() or _make_first()).signer()
 
 
 def verify_keys() -> dict[str, bytes]:
-    """Every key by its id, the present one included."""
+    """Every key that counts by its id, the present one included."""
     signer()
-    return {key_id: bytes(key) for key_id, key in SigningKey.objects.values_list("key_id", "verify_key")}
+    return {key_id: bytes(key) for key_id, key in _counting().values_list("key_id", "verify_key")}
 
 
 def fingerprint() -> str:
@@ -32,25 +37,80 @@ def fingerprint() -> str:
     return signer().key_id
 
 
-def rotate() -> Signer:
-    """A new key, signed by the old one. Workers that are online learn it with their next enrolment."""
-    with transaction.atomic():
-        old = signer()
-        new = Signer(os.urandom(32))
-        signature = old.sign("config", new.verify_key.hex().encode())
-        _row(new, signed_by=old.key_id, signature=signature).save(force_insert=True)
-    return new
+def notice_for(known: Collection[str]) -> Notice | None:
+    """What to tell a node that trusts these keys; None when they are just those that count."""
+    if set(known) == set(_counting().values_list("key_id", flat=True)):
+        return None
+    keys = verify_keys()
+    links = SigningKey.objects.exclude(signature=None).order_by("pk").values_list("signature", flat=True)
+    statement = trust.state(signer(), _generation(), keys.values())
+    return Notice(links=tuple(bytes(link or b"") for link in links), statement=statement)
 
 
 def digest_key() -> bytes:
     """The HMAC key by which equal documents are recognised; derived from the encryption key (RFC 2104)."""
-    return hmac.new(settings.ECTS_ENCRYPTION_KEY, b"ects document digest", hashlib.sha256).digest()
+    return hmac.new(settings.ECTS_AT_REST.newest, b"ects document digest", hashlib.sha256).digest()
+
+
+# -- the stages of a replacement, in their order -----------------------------------------------------------------
+
+
+def pending() -> SigningKey | None:
+    """The key that is made and does not sign yet."""
+    return _counting().filter(signs_since=None).last()
+
+
+def former() -> list[SigningKey]:
+    """Keys that count and do not sign any more."""
+    return list(_signing().exclude(key_id=fingerprint()))
+
+
+def make_next() -> SigningKey:
+    """A key that is to sign later, vouched for by the one that signs; the one that is pending already, if any."""
+    old = signer()
+    with transaction.atomic():
+        list(SigningKey.objects.select_for_update().order_by("pk"))
+        made = pending()
+        if made is None:
+            new = Signer(os.urandom(32))
+            made = _row(new, signed_by=old.key_id, signature=trust.link(old, new.verify_key))
+            made.save(force_insert=True)
+    return made
+
+
+def begin_to_sign(key: SigningKey) -> None:
+    """From now on this one signs."""
+    SigningKey.objects.filter(pk=key.pk, signs_since=None).update(signs_since=timezone.now())
+
+
+def retire_former() -> list[str]:
+    """Keys that do not sign any more count no more, and can never sign again; their ids."""
+    gone = former()
+    rows = SigningKey.objects.filter(pk__in=[key.pk for key in gone])
+    rows.update(retired_at=timezone.now(), ciphertext=b"")
+    return [key.key_id for key in gone]
+
+
+def _counting() -> QuerySet[SigningKey]:
+    return SigningKey.objects.filter(retired_at=None).order_by("pk")
+
+
+def _signing() -> QuerySet[SigningKey]:
+    return _counting().exclude(signs_since=None)
+
+
+def _generation() -> int:
+    """How often the keys that count have changed: it grows whatever the clock does."""
+    counts = SigningKey.objects.aggregate(made=Count("pk"), began=Count("signs_since"), retired=Count("retired_at"))
+    return sum(counts.values())
 
 
 def _make_first() -> SigningKey:
-    row = _row(Signer(os.urandom(32)))
+    now: datetime = timezone.now()
+    row = _row(Signer(os.urandom(32)), signs_since=now)
     row.pk = _FIRST
     SigningKey.objects.bulk_create([row], ignore_conflicts=True)
+    SigningKey.objects.filter(pk=_FIRST, signs_since=None).update(signs_since=now)
     return SigningKey.objects.get(pk=_FIRST)
 
 
@@ -58,6 +118,6 @@ def _row(new: Signer, **more: object) -> SigningKey:
     return SigningKey(
         key_id=new.key_id,
         verify_key=new.verify_key,
-        ciphertext=crypto.encrypt(settings.ECTS_ENCRYPTION_KEY, new.seed),
+        ciphertext=settings.ECTS_AT_REST.encrypt(new.seed),
         **more,
     )

@@ -34,6 +34,8 @@ class Node(models.Model):
     draining = models.BooleanField(_("draining"), default=False)
     etcd_connected = models.BooleanField(_("connected to etcd"), default=True)
     incidents = models.JSONField(_("incidents"), default=list, blank=True)
+    trusted_keys = models.JSONField(null=True, editable=False)
+    """Ids of the signing keys that it trusts; null: its version does not say."""
     void_epoch = models.BigIntegerField(default=0, editable=False)
     """The epoch in which the node saw etcd go back in time; the master begins another one in its place."""
     machine_id = models.CharField(max_length=64, blank=True, editable=False)
@@ -125,14 +127,19 @@ class EnrolmentToken(models.Model):
 
 
 class SigningKey(models.Model):
-    """The console's Ed25519 keys; the newest signs. The seed is encrypted at rest; an older key signs a newer."""
+    """The console's Ed25519 keys. A new one is vouched for by the key before (``signature``) and told to the workers;
+    then it signs, and the one before is retired: its seed is gone, the links stay for whoever was away.
+    ``manage.py rotatekeys signing`` does it. The seed is encrypted at rest."""
 
     key_id = models.CharField(max_length=16, unique=True)
     verify_key = models.BinaryField()
     ciphertext = models.BinaryField()
     signed_by = models.CharField(max_length=16, blank=True)
     signature = models.BinaryField(null=True)
+    """The link: ``coordination.trust.link``."""
     created_at = models.DateTimeField(auto_now_add=True)
+    signs_since = models.DateTimeField(null=True)
+    retired_at = models.DateTimeField(null=True)
 
     class Meta:
         verbose_name = _("signing key")
@@ -144,4 +151,4 @@ class SigningKey(models.Model):
 
     def signer(self) -> crypto.Signer:
         """Raises ``coordination.crypto.CannotOpen`` under another encryption key."""
-        return crypto.Signer(crypto.decrypt(settings.ECTS_ENCRYPTION_KEY, bytes(self.ciphertext)))
+        return crypto.Signer(settings.ECTS_AT_REST.decrypt(bytes(self.ciphertext)))

@@ -1,4 +1,4 @@
-"""What nodes say of themselves with each delivery."""
+"""What nodes say of themselves with each delivery, and what they are told."""
 
 from datetime import datetime
 from typing import Any
@@ -8,13 +8,18 @@ from django.db.models import F
 from django.dispatch import receiver
 
 from coordination.records import NodeReport, RefusedRecord
+from coordination.trust import Notice
 from logs.signals import documents_refused, node_reported
+from workers import keyring
 from workers.models import Node, Refusal
+
+MOST_KEYS = 20
+"""Signing keys of which a node may say that it trusts them."""
 
 
 @receiver(node_reported)
-def keep_report(sender: Any, node: UUID, report: NodeReport, received_at: datetime, **more: Any) -> None:
-    """The newest report replaces the one before."""
+def keep_report(sender: Any, node: UUID, report: NodeReport, received_at: datetime, **more: Any) -> Notice | None:
+    """The newest report replaces the one before. Answers what to tell a node that trusts other keys."""
     skew = (report.clock - received_at).total_seconds() if report.clock and report.clock.tzinfo else None
     Node.objects.filter(pk=node).update(
         version=report.version[:50],
@@ -28,6 +33,14 @@ def keep_report(sender: Any, node: UUID, report: NodeReport, received_at: dateti
         incidents=[sentence[:500] for sentence in report.incidents[:20]],
         last_seen=received_at,
     )
+    if not report.keys:
+        return None
+    keys = sorted(report.keys)[:MOST_KEYS]
+    if keys not in Node.objects.filter(pk=node).values_list("trusted_keys", flat=True):
+        Node.objects.filter(pk=node).update(trusted_keys=keys)
+        # It judges everything anew, and tells again what it still refuses.
+        Refusal.objects.filter(node=node).delete()
+    return keyring.notice_for(keys)
 
 
 @receiver(documents_refused)

@@ -11,6 +11,7 @@ from ects_site.doctor.finding import Finding, fail, ok, warn
 from pipelines.models import Control, Publication
 from tasks.models import Secret
 from workers import keyring
+from workers.models import Node
 
 LAG = timedelta(seconds=60)
 """After which a change should have arrived everywhere."""
@@ -21,7 +22,9 @@ KEY_LOST = "Put the right secrets/encryption_key (or ECTS_ENCRYPTION_KEY) back; 
 def check_secrets() -> Iterator[Finding]:
     """Findings on keys and secrets."""
     try:
-        yield ok("signing key", f"{keyring.signer().key_id} opens")
+        signs = keyring.signer().key_id
+        yield ok("signing key", f"{signs} opens")
+        yield from _trust(signs)
     except CannotOpen:
         yield fail("signing key", "cannot be opened with this encryption key", KEY_LOST)
     for secret in Secret.objects.order_by("name"):
@@ -29,6 +32,16 @@ def check_secrets() -> Iterator[Finding]:
             secret.value()
         except CannotOpen:
             yield fail("secrets", f"{secret.name} cannot be opened with this encryption key", KEY_LOST)
+
+
+def _trust(signs: str) -> Iterator[Finding]:
+    if keyring.pending() or keyring.former():
+        advice = "Run manage.py rotatekeys signing: it goes on where it was."
+        yield warn("signing key", "a rotation has begun and is not finished", advice)
+    for node in Node.objects.filter(online=True).exclude(trusted_keys=None).order_by("name"):
+        if signs not in (node.trusted_keys or ()):
+            advice = "It should within 10 s. After a restored backup that is older than its keys: enrol it again."
+            yield fail("signing key", f"worker {node.name} does not trust {signs}", advice)
 
 
 def check_publication() -> Iterator[Finding]:

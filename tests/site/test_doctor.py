@@ -12,6 +12,7 @@ import pytest
 from django.utils import timezone
 
 from coordination import documents
+from coordination.atrest import AtRest
 from coordination.documents import Presence
 from coordination.etcd import SyncEtcd
 from coordination.gateway import EtcdSettings, Put, SyncGateway
@@ -105,7 +106,7 @@ def test_another_encryption_key(gateway: SyncGateway, settings) -> None:
     secret.save()
     assert wrong("secrets") == ""
     assert wrong("signing key") == ""
-    settings.ECTS_ENCRYPTION_KEY = os.urandom(32)
+    settings.ECTS_AT_REST = AtRest(lambda: [os.urandom(32)])
     assert "TOKEN cannot be opened" in wrong("secrets")
     assert "encryption_key" in wrong("signing key")
 

@@ -66,7 +66,7 @@ def test_a_secret_file_that_is_no_good_is_named(tmp_path: Path, monkeypatch: pyt
 def test_an_encryption_key_of_another_size_is_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ECTS_ENCRYPTION_KEY", value)
     with pytest.raises(ImproperlyConfigured, match="32 bytes in hexadecimal"):
-        environment.encryption_key()
+        environment.encryption_keys()
 
 
 @pytest.mark.parametrize(

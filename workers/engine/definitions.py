@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from coordination.crypto import Refused
-from coordination.documents import PipelineDocument, Tombstone
+from coordination.documents import PipelineDocument, SharedConfig, Tombstone
 from coordination.gateway import Event, KeyValue
 from coordination.keys import Keys
 from coordination.records import AppliedRecord, Record, RefusedRecord
@@ -208,8 +208,9 @@ class Settings:
     async def load_cache(self) -> None:
         """The settings as this node last saw them: a paused system stays paused over a restart."""
         envelope = await self._journal.config()
-        if envelope is not None:
-            await self._apply(envelope)
+        config = self._acceptance.cached_config(envelope) if envelope is not None else None
+        if config is not None:
+            await self._apply(config)
 
     async def snapshot(self, items: Sequence[KeyValue]) -> None:
         """Absence changes nothing."""
@@ -224,15 +225,14 @@ class Settings:
 
     async def _take(self, item: KeyValue) -> None:
         try:
-            await self._apply(item.value)
+            await self._apply(self._acceptance.config(item.value, self._generation))
         except Refused as error:
             log.warning("refused %s: %s", item.key, error)
             await self._journal.state(RefusedRecord(key=item.key, reason=str(error), at=self._clock.now()))
         else:
             await self._journal.put_config(item.value)
 
-    async def _apply(self, envelope: bytes) -> None:
-        config = self._acceptance.config(envelope, self._generation)
+    async def _apply(self, config: SharedConfig) -> None:
         self._generation = config.generation
         self._shared.pause(config.paused)
         await self._carry_out(self._plan.pause(config.paused, self._clock.now()))

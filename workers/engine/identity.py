@@ -5,8 +5,9 @@ import os
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
-from msgspec import DecodeError, Struct, json
+from msgspec import DecodeError, Struct, json, structs
 
 from coordination.gateway import EtcdSettings
 
@@ -39,7 +40,11 @@ class Etcd(Struct, frozen=True, kw_only=True):
 
 
 class Identity(Struct, frozen=True, kw_only=True):
-    """A node's name, its secrets, and whom it trusts. ``verify_keys`` maps key ids to 32 bytes."""
+    """A node's name, its secrets, and whom it trusts. ``verify_keys`` maps key ids to 32 bytes.
+
+    ``former_keys`` were trusted once: they open what this node has taken and keeps, and nothing that comes.
+    ``trust_generation`` is that of the last statement on the keys that count.
+    """
 
     node: str
     name: str
@@ -49,6 +54,8 @@ class Identity(Struct, frozen=True, kw_only=True):
     verify_keys: dict[str, bytes]
     store: Etcd
     machine_id: str
+    former_keys: dict[str, bytes] = {}
+    trust_generation: int = 0
 
     @property
     def etcd(self) -> EtcdSettings:
@@ -77,10 +84,7 @@ def load(state_dir: Path, machine: str) -> Identity | None:
         return None
     except OSError as error:
         raise IdentityError(f"{state_dir / FILE} cannot be read: {error.strerror}") from None
-    try:
-        identity = json.decode(data, type=Identity)
-    except DecodeError:
-        raise IdentityError(f"{state_dir / FILE} is damaged: enrol again into an empty directory") from None
+    identity = _decode(state_dir, data)
     if identity.machine_id and machine and identity.machine_id != machine:
         raise IdentityError(
             f"{state_dir} was made on another machine: two workers with one identity would disturb each other. If the "
@@ -93,6 +97,19 @@ def load(state_dir: Path, machine: str) -> Identity | None:
 def save(state_dir: Path, identity: Identity) -> None:
     """Durable and readable by this user only."""
     write(state_dir, FILE, json.encode(identity))
+
+
+def change(state_dir: Path, **fields: Any) -> None:
+    """Replaces some fields of the identity that is kept here. Raises IdentityError, or OSError."""
+    kept = _decode(state_dir, (state_dir / FILE).read_bytes())
+    save(state_dir, structs.replace(kept, **fields))
+
+
+def _decode(state_dir: Path, data: bytes) -> Identity:
+    try:
+        return json.decode(data, type=Identity)
+    except DecodeError:
+        raise IdentityError(f"{state_dir / FILE} is damaged: enrol again into an empty directory") from None
 
 
 class StateLock:

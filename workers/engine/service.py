@@ -42,6 +42,7 @@ from workers.engine.shipper import Shipper
 from workers.engine.standing import Standing
 from workers.engine.supervision import Supervisor
 from workers.engine.timer import WallTimer
+from workers.engine.trust import Trust
 from workers.engine.watcher import Follower, Watcher
 
 log = logging.getLogger(__name__)
@@ -101,6 +102,8 @@ class Service:
         self._journal = Journal(options.state_dir / "journal.db", clock=clock)
         lease_file = options.state_dir / "presence.lease"
         self._presence = Presence(gateway, self._keys.node(identity.node), self._describe, clock, lease_file)
+        self._trust = Trust(identity, options.state_dir, self._look_again)
+        self._watchers: list[Watcher] = []
         self._courier = courier
         self._connected: dict[str, bool] = {}
         self._synced = asyncio.Event()
@@ -174,7 +177,15 @@ class Service:
             on_ended=lambda record: self._shared.runs.ended(record),
         )
         await self._prepare_shared()
-        self._shipper = Shipper(self._journal, self._identity, self._courier, self._clock, self._report, self._shared)
+        self._shipper = Shipper(
+            self._journal,
+            self._identity,
+            self._courier,
+            self._clock,
+            self._report,
+            self._shared,
+            self._trust.learn,
+        )
 
     async def _prepare_shared(self) -> None:
         self._shared = Shared(
@@ -207,7 +218,7 @@ class Service:
         self._supervisor.start("rights", self._shared.tick)
 
     async def _begin(self) -> None:
-        acceptance = Acceptance(self._identity.node, self._identity.verify_keys)
+        acceptance = Acceptance(self._identity.node, self._trust.keys, self._trust.former)
         settings = Settings(
             acceptance=acceptance,
             journal=self._journal,
@@ -322,7 +333,12 @@ class Service:
         self._connected[prefix] = False
         watcher = Watcher(self._gateway, prefix, follower, self._clock, self._connection)
         self._supervisor.start(f"watch {prefix}", watcher.run)
+        self._watchers.append(watcher)
         return watcher
+
+    def _look_again(self) -> None:
+        for watcher in self._watchers:
+            watcher.look_again()
 
     def _connection(self, prefix: str, connected: bool) -> None:
         self._connected[prefix] = connected
@@ -361,10 +377,11 @@ class Service:
             host=self._host,
             incidents=self._incidents(),
             void_epoch=self._shared.void_epoch(),
+            keys=tuple(self._trust.keys),
         )
 
     def _incidents(self) -> tuple[str, ...]:
-        parts = (self._journal, self._shipper, self._presence, self._shared, self._supervisor)
+        parts = (self._journal, self._shipper, self._trust, self._presence, self._shared, self._supervisor)
         clock: tuple[str, ...] = ()
         if self._decided_until is not None and self._clock.now() < self._decided_until:
             clock = (SET_BACK % self._decided_until.isoformat(timespec="seconds"),)

@@ -16,6 +16,7 @@ from msgspec import DecodeError, Raw
 
 from coordination import records
 from coordination.records import IngestBatch, IngestReply, NodeReport
+from coordination.trust import Notice
 from workers.engine.clock import Clock
 from workers.engine.courier import Answer, Courier, Unreached
 from workers.engine.journal import Journal
@@ -75,7 +76,8 @@ class _Refused(Exception):
 
 
 class Shipper:
-    """One worker's deliveries. ``report`` describes the node; it goes along with each batch."""
+    """One worker's deliveries. ``report`` describes the node; it goes along with each batch. ``learn`` is told what the
+    console says of its signing keys."""
 
     def __init__(
         self,
@@ -85,6 +87,7 @@ class Shipper:
         clock: Clock,
         report: Callable[[], NodeReport],
         observer: Observer,
+        learn: Callable[[Notice], Awaitable[None]] | None = None,
     ) -> None:
         self._journal = journal
         self._recipient = recipient
@@ -92,6 +95,7 @@ class Shipper:
         self._clock = clock
         self._report = report
         self._observer = observer
+        self._learn = learn
         self._most = MOST
         self._pause = FIRST_PAUSE
         self._trouble = ""
@@ -193,6 +197,8 @@ class Shipper:
         except Unreached as error:
             raise _Refused(f"the console cannot be reached: {error}") from None
         reply = self._understood(answer)
+        if reply.trust is not None and self._learn is not None:
+            await self._learn(reply.trust)
         self._measure(reply.server_time, sent_at, self._clock.monotonic() - sent)
         self._trouble, self._pause = "", FIRST_PAUSE
         self._reported = self._clock.monotonic()

@@ -2,15 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import aclosing
-from typing import Protocol
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, Protocol, TypeVar
 
 from coordination.errors import Compacted, CoordinationError
 from coordination.gateway import Event, Gateway, KeyValue
 from workers.engine.clock import Clock
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 RETRY = 0.5
 """Seconds before etcd is asked again after a failure; doubled each time up to ``RETRY_MOST``."""
@@ -47,8 +49,13 @@ class Watcher:
         self._clock = clock
         self._on_connection = on_connection
         self._retry = RETRY
+        self._again = asyncio.Event()
         self.synced = asyncio.Event()
         """Set once the follower has seen a first snapshot."""
+
+    def look_again(self) -> None:
+        """Has the follower see everything anew."""
+        self._again.set()
 
     async def run(self) -> None:
         """Snapshot, watch, and again. etcd's failures are logged and retried; the follower's own are raised."""
@@ -64,13 +71,32 @@ class Watcher:
                 self._retry = min(self._retry * 2, RETRY_MOST)
 
     async def _follow(self) -> None:
+        self._again.clear()
         snapshot = await self._gateway.snapshot(self._prefix)
         self._retry = RETRY
         self._on_connection(self._prefix, True)
         await self._follower.snapshot(snapshot.items)
         self.synced.set()
         watch = self._gateway.watch(self._prefix, snapshot.revision + 1)
-        async with aclosing(watch) as batches:
-            async for batch in batches:
-                if batch.events:
-                    await self._follower.events(batch.events)
+        async with aclosing(watch) as batches, _waiting(self._again.wait()) as asked:
+            while not asked.done():
+                async with _waiting(anext(batches, None)) as coming:
+                    waited: set[asyncio.Future[Any]] = {coming, asked}
+                    await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+                    if not coming.done():
+                        return
+                    if (batch := coming.result()) is None:
+                        return
+                    if batch.events:
+                        await self._follower.events(batch.events)
+
+
+@asynccontextmanager
+async def _waiting(work: Awaitable[T]) -> AsyncIterator[asyncio.Future[T]]:
+    """The work beside the block; it is ended with it."""
+    task = asyncio.ensure_future(work)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
