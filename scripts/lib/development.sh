@@ -13,6 +13,17 @@ prepare_development() {
         case "$python" in /usr/bin/*) install_packages "python$version-dev" "python$version-venv" ;; esac
     fi
     make_venv .venv requirements-dev.txt
+    make_node_modules
+}
+
+# make_node_modules: what package-lock.json names, for the browser tests; quick when nothing changed.
+make_node_modules() {
+    cmp -s package-lock.json node_modules/.stamp && return 0
+    # The distribution's npm brings its node.
+    command -v npm >/dev/null || install_packages npm
+    say "installing package-lock.json"
+    npm ci --silent --ignore-scripts --no-audit --no-fund --no-update-notifier
+    cp package-lock.json node_modules/.stamp
 }
 
 # with_mariadb COMMAND...: runs it with a private MariaDB, whose URL is in ECTS_DATABASE_URL; fast, not durable. Its

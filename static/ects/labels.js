@@ -1,7 +1,16 @@
-// Select2 names its boxes by what is chosen in them alone, which is nothing in an empty one: the field's label is added.
+// Names what the theme leaves without one, for those who hear the page.
 "use strict";
 (() => {
-  const name = () => {
+  // Fields in a table have the column's heading, which is no label.
+  const nameCells = () => {
+    for (const cell of document.querySelectorAll("td.field-tabular[data-label]")) {
+      for (const field of cell.querySelectorAll("input:not([type=hidden]), select, textarea")) {
+        if (!field.labels.length && !field.hasAttribute("aria-label")) field.setAttribute("aria-label", cell.dataset.label);
+      }
+    }
+  };
+  // Select2 names its boxes by what is chosen in them alone, which is nothing in an empty one.
+  const nameBoxes = () => {
     for (const select of document.querySelectorAll("select.select2-hidden-accessible")) {
       const label = document.querySelector(`label[for="${CSS.escape(select.id)}"]`);
       if (!select.nextElementSibling || !label) continue;
@@ -10,6 +19,10 @@
         box.setAttribute("aria-label", label.textContent.replace("*", "").trim());
       }
     }
+  };
+  const name = () => {
+    nameCells();
+    nameBoxes();
   };
   const soon = () => setTimeout(name, 0);
   document.addEventListener("DOMContentLoaded", soon);

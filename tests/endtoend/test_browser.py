@@ -110,3 +110,12 @@ def test_why_a_pipeline_ran_is_two_clicks_away(ects: Installation, page: Page) -
     page.goto(f"{ects.url}/admin/pipelines/pipeline/{pipeline}/explain/")
     page.locator("nav a", has_text="←").click()
     expect(page.locator("section").first).to_be_visible()
+
+
+def test_the_language_is_switched(ects: Installation, page: Page) -> None:
+    page.goto(f"{ects.url}/admin/")
+    expect(page.locator("html")).to_have_attribute("lang", "en")
+    page.get_by_text("admin@localhost").first.click()
+    page.get_by_role("button", name="简体中文").click()
+    expect(page.locator("html")).to_have_attribute("lang", "zh-hans")
+    expect(page.locator("body")).to_contain_text("未来一小时")

@@ -1,0 +1,84 @@
+"""The command palette finds what people look for, by the keyboard alone."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.endtoend.installation import Installation
+from tests.endtoend.test_browser import page
+
+__all__ = ["page"]
+
+
+class Made:
+    """One of each kind, with names that nothing else has. ``run`` is the key of the run's page."""
+
+    def __init__(self, ects: Installation) -> None:
+        self.task = ects.task("shell", "echo found", name="Sorting the letters")
+        self.pipeline = ects.pipeline("@manual", [{"task": self.task}], name="postal-nightly")
+        self.run = str(ects.run_now(self.pipeline)["id"])
+        self.calendar = ects.post("calendars/", {"name": "Postal strikes", "dates": [{"date": "05-01"}]})["id"]
+        self.node = ects.post("nodes/", {"name": "post-office-7"})["id"]
+
+
+@pytest.fixture(scope="module")
+def made(ects: Installation) -> Made:
+    return Made(ects)
+
+
+def _ask(page: Page, text: str) -> None:
+    page.keyboard.press("Control+k")
+    expect(page.locator("#search-input-command")).to_be_focused()
+    page.keyboard.type(text)
+    expect(page.locator("#command-results-list")).to_be_visible()
+
+
+WANTED: dict[str, Callable[[Made], tuple[str, str]]] = {
+    "a pipeline by its name": lambda made: ("postal-nig", f"/admin/pipelines/pipeline/{made.pipeline}/change/"),
+    "a pipeline in other letters": lambda made: ("POSTAL-N", f"/admin/pipelines/pipeline/{made.pipeline}/change/"),
+    "a task by a word of its name": lambda made: ("letters", f"/admin/tasks/task/{made.task}/change/"),
+    "a node by its name": lambda made: ("post-office", f"/admin/workers/node/{made.node}/change/"),
+    "a calendar by its name": lambda made: ("postal st", f"/admin/pipelines/calendar/{made.calendar}/change/"),
+    "a page by its name": lambda made: ("retention", "/admin/logs/retention/"),
+}
+
+
+@pytest.mark.parametrize("what", WANTED)
+def test_the_palette_finds(ects: Installation, page: Page, made: Made, what: str) -> None:
+    """And leads there with the arrow and the enter key."""
+    text, address = WANTED[what](made)
+    page.goto(f"{ects.url}/admin/")
+    _ask(page, text)
+    link = page.locator(f"#command-results-list li:has(a[href='{address}'])")
+    expect(link).to_have_count(1)
+    place = page.locator("#command-results-list li").evaluate_all(
+        "(lines, address) => lines.findIndex(line => line.querySelector('a').getAttribute('href') == address)", address
+    )
+    for _ in range(place + 1):
+        page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**{address}")
+
+
+def _titles(page: Page) -> list[str]:
+    return [text.strip() for text in page.locator("#command-results-list li span.font-medium").all_text_contents()]
+
+
+def test_the_palette_finds_runs_by_their_pipeline(ects: Installation, page: Page, made: Made) -> None:
+    """Beside the pipeline itself."""
+    page.goto(f"{ects.url}/admin/tasks/task/")
+    _ask(page, "postal-nightly")
+    expect(page.locator("#command-results-list a[href*='/admin/logs/run/']")).to_have_count(1)
+    assert any(title.startswith("postal-nightly 20") for title in _titles(page))
+
+
+def test_the_palette_finds_a_run_by_its_id(ects: Installation, page: Page, made: Made) -> None:
+    """The one line there is; enter opens it."""
+    page.goto(f"{ects.url}/admin/")
+    _ask(page, made.run)
+    expect(page.locator("#command-results-list li")).to_have_count(1)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.locator("[data-step-output]")).to_contain_text("found")
+    assert page.locator("#run").get_attribute("data-poll") == f"/admin/logs/run/{made.run}/poll/"
