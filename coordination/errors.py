@@ -46,3 +46,11 @@ class QuotaExceeded(CoordinationError):
 
 class InvalidRequest(CoordinationError):
     """etcd refused the request as malformed; repeating it does not help."""
+
+
+class AlreadyExists(InvalidRequest):
+    """The user or role to be made is there."""
+
+
+class NotFound(InvalidRequest):
+    """The user or role to be read, changed or deleted is not there."""

@@ -5,7 +5,7 @@ suite runs over all of them. Every method raises subclasses of ``coordination.er
 Durations are seconds; revisions are etcd's cluster-wide integers.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -195,6 +195,56 @@ class SyncGateway(Protocol):
     def grant(self, ttl: float, *, timeout: float = CALL_TIMEOUT) -> Lease: ...
 
     def revoke(self, lease: int, *, timeout: float = CALL_TIMEOUT) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """The right to read one key, or every key below a prefix, and to write there too."""
+
+    key: str
+    prefix: bool = False
+    write: bool = False
+
+
+class Accounts(Protocol):
+    """etcd's users and roles, for a client that may manage them: its own user has the role ``root``, or etcd has
+    authentication off. Blocking. Every method may be repeated after any failure; raises PermissionDenied when the
+    client's user may not manage users."""
+
+    def is_required(self) -> bool:
+        """Whether etcd has authentication on."""
+        ...
+
+    def require(self, password: str) -> None:
+        """Switches authentication on, with this password for the user ``root``; nothing changes if it is on."""
+        ...
+
+    def users(self) -> frozenset[str]:
+        """The names of all users."""
+        ...
+
+    def roles_of(self, user: str) -> frozenset[str]:
+        """The names of the user's roles."""
+        ...
+
+    def put_role(self, role: str, permissions: Collection[Permission]) -> None:
+        """Makes the role if it is missing, and has it hold exactly these permissions."""
+        ...
+
+    def put_user(self, user: str, password: str, roles: Sequence[str]) -> None:
+        """Makes the user if it is missing, gives it the password and the roles, which exist. Tokens of the user end
+        with a new password; watches that are open go on."""
+        ...
+
+    def remove_user(self, user: str) -> None:
+        """No error when it is gone already."""
+        ...
+
+    def remove_role(self, role: str) -> None:
+        """No error when it is gone already."""
+        ...
 
     def close(self) -> None: ...
 

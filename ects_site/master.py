@@ -27,7 +27,7 @@ from coordination.leases import LeaseKeeper
 from ects_site.environment import env
 from logs import history, orphans, retention
 from pipelines import closing, editions, publishing, tending
-from workers import presence, store
+from workers import accounts, presence, store
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +44,7 @@ CLOSE_EVERY = 5.0
 GONE_EVERY = 15.0
 PRUNE_EVERY = 3600.0
 SWEEP_EVERY = 86400.0
+ACCOUNTS_EVERY = 10.0
 EPOCH_EVERY = 2.0
 """Seconds between two rounds of each of the leader's duties."""
 
@@ -118,6 +119,7 @@ class Master:
                 ("untaken runs", partial(_every, CLOSE_EVERY, lambda: history.close_untaken(timezone.now()))),
                 ("pruning", partial(_every, PRUNE_EVERY, lambda: retention.prune(timezone.now()))),
                 ("editions", partial(_every, PRUNE_EVERY, lambda: editions.prune(timezone.now()))),
+                ("etcd's users", partial(_every, ACCOUNTS_EVERY, accounts.Upkeep().round)),
                 ("orphans", partial(_every, SWEEP_EVERY, lambda: orphans.prune(timezone.now()))),
             ):
                 duties.create_task(self._keep(name, work))

@@ -46,6 +46,9 @@ ECTS_ETCD = EtcdSettings(
     certificate=env.str("ECTS_ETCD_CERT", default=""),
     key=env.str("ECTS_ETCD_KEY", default=""),
 )
+ECTS_ETCD_WORKER_USER = env.str("ECTS_ETCD_WORKER_USER", default="")
+"""The etcd user that all workers share, where the console may not make one for each. Empty: each has its own."""
+ECTS_ETCD_WORKER_PASSWORD = secret_from("ECTS_ETCD_WORKER_PASSWORD")
 
 ECTS_KEEP_DAYS = env.float("ECTS_KEEP_DAYS", default=90)
 """Days for which ended runs are kept. Of this and the next two, 0: without a limit; a pipeline can have its own."""

@@ -132,7 +132,7 @@ class Single:
             self._token, _ = enrolment.make_token(now=timezone.now(), node=node.pk)
         elif known is not None:
             # The ports may be others than when it joined.
-            identity.save(state_dir, structs.replace(known, server_url=self._url, store=_etcd_for_node()))
+            identity.save(state_dir, structs.replace(known, server_url=self._url, store=_etcd_as_now(known.store)))
         return node
 
     def _gunicorn(self) -> list[str]:
@@ -211,13 +211,13 @@ def _sole_owner(directory: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _etcd_for_node() -> identity.Etcd:
+def _etcd_as_now(known: identity.Etcd) -> identity.Etcd:
+    """The user stays that of the node; the console's is for the console."""
     etcd = settings.ECTS_ETCD
-    return identity.Etcd(
+    return structs.replace(
+        known,
         endpoints=etcd.endpoints,
         prefix=settings.ECTS_ETCD_PREFIX,
-        user=etcd.user,
-        password=etcd.password,
         ca=etcd.ca,
         certificate=etcd.certificate,
         key=etcd.key,

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -14,8 +15,9 @@ from rest_framework.throttling import AnonRateThrottle
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet, ModelViewSet
 
-from workers import enrolment, keyring
-from workers.enrolment import Applicant
+from coordination.errors import CoordinationError
+from workers import accounts, enrolment, keyring
+from workers.enrolment import Admission, Applicant
 from workers.models import EnrolmentToken, Node
 
 
@@ -143,33 +145,37 @@ class EnrolView(APIView):
     serializer_class = ApplicantSerializer
 
     def post(self, request: Request) -> Response:
-        """200 with the identity; 403 for a token that is no good, 409 for a name or node that is another host's."""
+        """200 with the identity; 403 for a token that is no good, 409 for a name or node that is another host's, 503
+        while etcd cannot give the node a user."""
         serializer = ApplicantSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         asked = dict(serializer.validated_data)
         token = asked.pop("token")
         try:
-            node, node_token = enrolment.enrol(token, Applicant(**asked), timezone.now())
+            admission = enrolment.enrol(token, Applicant(**asked), timezone.now())
         except enrolment.Refused as error:
             raise PermissionDenied(str(error)) from None
         except enrolment.Taken as error:
             return Response({"detail": str(error)}, status=status.HTTP_409_CONFLICT)
-        return Response(_identity(node, node_token))
+        except (accounts.Unmanageable, CoordinationError) as error:
+            return Response({"detail": str(error)}, status=status.HTTP_503_SERVICE_UNAVAILABLE)
+        return Response(_identity(admission))
 
 
-def _identity(node: Node, token: str) -> dict[str, Any]:
+def _identity(admission: Admission) -> dict[str, Any]:
     etcd = settings.ECTS_ETCD
     return {
-        "node": str(node.pk),
-        "name": node.name,
-        "token": token,
+        "node": str(admission.node.pk),
+        "name": admission.node.name,
+        "token": admission.token,
         "verify_keys": {name: base64.b64encode(key).decode() for name, key in keyring.verify_keys().items()},
         "etcd": {
             "endpoints": list(etcd.endpoints),
             "prefix": settings.ECTS_ETCD_PREFIX,
-            "user": etcd.user,
-            "password": etcd.password,
+            "user": admission.etcd.user,
+            "password": admission.etcd.password,
             "ca": etcd.ca,
+            "ca_certificate": Path(etcd.ca).read_text() if etcd.ca else "",
             "certificate": etcd.certificate,
             "key": etcd.key,
         },

@@ -15,7 +15,8 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils.translation import gettext as _
 
-from workers import keyring
+from workers import accounts, keyring
+from workers.accounts import Access
 from workers.models import EnrolmentToken, Node
 
 PREFIX = "ects1"
@@ -46,6 +47,15 @@ class Applicant:
     node: UUID | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A node that has just joined: its new token, and what it signs in to etcd with."""
+
+    node: Node
+    token: str
+    etcd: Access
+
+
 def digest_of(token: str) -> str:
     """SHA-256, hexadecimal."""
     return hashlib.sha256(token.encode()).hexdigest()
@@ -66,11 +76,13 @@ def make_token(
     return f"{PREFIX}.{secret}.{keyring.fingerprint()}", row
 
 
-def enrol(token: str, applicant: Applicant, now: datetime) -> tuple[Node, str]:
-    """The node and its new token. The same host may repeat its request (a lost reply) without a second use.
+def enrol(token: str, applicant: Applicant, now: datetime) -> Admission:
+    """Lets the host join. The same host may repeat its request (a lost reply) without a second use.
 
-    Raises Refused, or Taken.
+    Raises Refused or Taken; ``accounts.Unmanageable`` or CoordinationError when the node cannot get an etcd user.
     """
+    _usable(token, now)
+    accounts.check()
     with transaction.atomic():
         row = _usable(token, now)
         node = _node(row, applicant)
@@ -79,7 +91,9 @@ def enrol(token: str, applicant: Applicant, now: datetime) -> tuple[Node, str]:
             _take_use(row, now)
         node_token = secrets.token_urlsafe(32)
         _admit(node, applicant, row, digest_of(node_token), now)
-    return node, node_token
+        access = accounts.assign(node)
+    accounts.publish(node)
+    return Admission(node, node_token, access)
 
 
 def _usable(token: str, now: datetime) -> EnrolmentToken:

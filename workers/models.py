@@ -69,6 +69,20 @@ class Node(models.Model):
         return bool(self.enrolled_at) and not self.token_digest and self.mode == self.Mode.WORKER
 
 
+class EtcdUser(models.Model):
+    """The password of a worker's own user in etcd, encrypted, so that an etcd that was started empty is told it again."""
+
+    node = models.OneToOneField(Node, on_delete=models.CASCADE, primary_key=True)
+    ciphertext = models.BinaryField()
+
+    def __str__(self) -> str:
+        return str(self.node_id)
+
+    def password(self) -> str:
+        """Raises ``coordination.crypto.CannotOpen`` under another encryption key."""
+        return settings.ECTS_AT_REST.decrypt(bytes(self.ciphertext)).decode()
+
+
 class OnlineSpan(models.Model):
     """A time in which a node was online, as the leading master saw it. ``going`` is the node while it has no end: of
     each node one span is open at the most."""

@@ -4,8 +4,8 @@ from functools import lru_cache
 
 from django.conf import settings
 
-from coordination.etcd import AsyncEtcd, SyncEtcd
-from coordination.gateway import Gateway, SyncGateway
+from coordination.etcd import AsyncEtcd, EtcdAccounts, SyncEtcd
+from coordination.gateway import Accounts, Gateway, SyncGateway
 from coordination.keys import Keys
 
 
@@ -18,6 +18,12 @@ def keys() -> Keys:
 def sync_gateway() -> SyncGateway:
     """One client for the process; it connects when it is first used, and again after a fork."""
     return SyncEtcd(settings.ECTS_ETCD)
+
+
+@lru_cache(maxsize=1)
+def accounts() -> Accounts:
+    """etcd's users, as the console's own user may manage them."""
+    return EtcdAccounts(settings.ECTS_ETCD)
 
 
 def async_gateway() -> Gateway:

@@ -10,7 +10,7 @@ from coordination.errors import CoordinationError, LeaseLost
 from coordination.etcd import etcd_pb2 as pb
 from coordination.etcd import requests
 from coordination.etcd.blocking_connection import BlockingConnection
-from coordination.etcd.calls import GRANT, RANGE, READ_TRANSACT, REVOKE, TRANSACT, Method, exchange
+from coordination.etcd.calls import GRANT, RANGE, READ_TRANSACT, REVOKE, TRANSACT, Method, authenticate, exchange
 from coordination.etcd.channel import Session
 from coordination.gateway import CALL_TIMEOUT, Compare, EtcdSettings, KeyValue, Lease, Operation, Outcome, Snapshot
 
@@ -33,7 +33,7 @@ class SyncEtcd:
         return self._connection().session.ring.in_use
 
     def get(self, key: str, *, timeout: float = CALL_TIMEOUT) -> KeyValue | None:
-        return requests.first(self._call(RANGE, requests.read(key), timeout))
+        return requests.first(self.call(RANGE, requests.read(key), timeout))
 
     def snapshot(self, prefix: str, *, timeout: float = CALL_TIMEOUT) -> Snapshot:
         """As in the port; ``timeout`` is for each page."""
@@ -42,7 +42,7 @@ class SyncEtcd:
             request = next(pages)
             while True:
                 try:
-                    page = self._call(RANGE, request, timeout)
+                    page = self.call(RANGE, request, timeout)
                 except CoordinationError as error:
                     request = pages.throw(error)
                 else:
@@ -60,23 +60,30 @@ class SyncEtcd:
         timeout: float = CALL_TIMEOUT,
     ) -> Outcome:
         method = TRANSACT if requests.writes((*then, *otherwise)) else READ_TRANSACT
-        return requests.outcome(self._call(method, requests.transaction(compares, then, otherwise), timeout))
+        return requests.outcome(self.call(method, requests.transaction(compares, then, otherwise), timeout))
 
     def grant(self, ttl: float, *, timeout: float = CALL_TIMEOUT) -> Lease:
-        return requests.granted(self._call(GRANT, requests.grant(ttl), timeout))
+        return requests.granted(self.call(GRANT, requests.grant(ttl), timeout))
 
     def revoke(self, lease: int, *, timeout: float = CALL_TIMEOUT) -> None:
         with suppress(LeaseLost):
-            self._call(REVOKE, pb.LeaseRevokeRequest(ID=lease), timeout)
+            self.call(REVOKE, pb.LeaseRevokeRequest(ID=lease), timeout)
 
     def close(self) -> None:
         connection = self._connections.pop(os.getpid(), None)
         if connection is not None:
             connection.close()
 
-    def _call(self, method: Method, request: Any, timeout: float) -> Any:
+    def call(self, method: Method, request: Any, timeout: float) -> Any:
+        """The reply to one request of etcd's API, for the rest of this package."""
         connection = self._connection()
         return connection.run(exchange(connection.session, method, request, timeout))
+
+    def has_token(self, timeout: float) -> bool:
+        """Signs in anew; whether etcd gave a token, which it does only while it has authentication on. For the rest of
+        this package."""
+        connection = self._connection()
+        return bool(connection.run(authenticate(connection.session, timeout)))
 
     def _connection(self) -> BlockingConnection:
         # No lock: another thread could hold it while this process is forked. The parent's connections are left alone,

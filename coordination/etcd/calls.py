@@ -14,7 +14,7 @@ import grpc
 from coordination.errors import Unavailable
 from coordination.etcd import etcd_pb2 as pb
 from coordination.etcd.channel import Session
-from coordination.etcd.errors import Failure, is_stale_token, translate, unreachable
+from coordination.etcd.errors import Failure, is_stale_token, is_users_changed, translate, unreachable
 
 REPEAT_AFTER = 0.1
 """Seconds before a call that failed at every endpoint is sent again."""
@@ -42,6 +42,18 @@ REVOKE = Method("/etcdserverpb.Lease/LeaseRevoke", pb.LeaseRevokeResponse)
 # message and the status: a unary call on the wire, with a deadline over all of it.
 KEEP_ALIVE = Method("/etcdserverpb.Lease/LeaseKeepAlive", pb.LeaseKeepAliveResponse)
 AUTHENTICATE = Method("/etcdserverpb.Auth/Authenticate", pb.AuthenticateResponse)
+AUTH_ENABLE = Method("/etcdserverpb.Auth/AuthEnable", pb.AuthEnableResponse)
+USER_ADD = Method("/etcdserverpb.Auth/UserAdd", pb.AuthUserAddResponse)
+USER_GET = Method("/etcdserverpb.Auth/UserGet", pb.AuthUserGetResponse)
+USER_LIST = Method("/etcdserverpb.Auth/UserList", pb.AuthUserListResponse)
+USER_DELETE = Method("/etcdserverpb.Auth/UserDelete", pb.AuthUserDeleteResponse)
+USER_PASSWORD = Method("/etcdserverpb.Auth/UserChangePassword", pb.AuthUserChangePasswordResponse)
+USER_GRANT = Method("/etcdserverpb.Auth/UserGrantRole", pb.AuthUserGrantRoleResponse)
+ROLE_ADD = Method("/etcdserverpb.Auth/RoleAdd", pb.AuthRoleAddResponse)
+ROLE_GET = Method("/etcdserverpb.Auth/RoleGet", pb.AuthRoleGetResponse)
+ROLE_DELETE = Method("/etcdserverpb.Auth/RoleDelete", pb.AuthRoleDeleteResponse)
+ROLE_GRANT = Method("/etcdserverpb.Auth/RoleGrantPermission", pb.AuthRoleGrantPermissionResponse)
+ROLE_REVOKE = Method("/etcdserverpb.Auth/RoleRevokePermission", pb.AuthRoleRevokePermissionResponse)
 STATUS = Method("/etcdserverpb.Maintenance/Status", pb.StatusResponse)
 WATCH = Method("/etcdserverpb.Watch/Watch", pb.WatchResponse)
 
@@ -86,7 +98,7 @@ Step = Connect | SignIn | Send | Pause
 def exchange(session: Session, method: Method, request: Any, timeout: float) -> Generator[Step, Any, Any]:
     """The reply to one request, or one of ``coordination.errors``. ``timeout`` is for all of it, in seconds."""
     deadline = session.clock() + timeout
-    may_sign_in = True
+    refusals = 0
     while True:
         endpoint, token = yield from prepare(session, deadline)
         left = session.left(deadline)
@@ -95,9 +107,9 @@ def exchange(session: Session, method: Method, request: Any, timeout: float) -> 
             reply = yield Send(endpoint, method, request, seconds, token)
         except Failure as failure:
             error = translate(failure, session.ring.endpoints[endpoint])
-            if is_stale_token(failure) and session.settings.user and may_sign_in:
-                may_sign_in = False
-                yield SignIn(token, session.left(deadline))
+            if session.settings.user and _may_sign_in(session, failure, refusals, deadline):
+                refusals += 1
+                yield from _after_refusal(session, failure, token, refusals, deadline)
                 continue
             if not isinstance(error, Unavailable):
                 raise error from None
@@ -108,6 +120,24 @@ def exchange(session: Session, method: Method, request: Any, timeout: float) -> 
             continue
         session.ring.chosen(endpoint)
         return reply
+
+
+def _may_sign_in(session: Session, failure: Failure, refusals: int, deadline: float) -> bool:
+    """Whether a request that was refused so, and ``refusals`` times before, is sent again."""
+    if is_users_changed(failure):
+        return session.left(deadline) > REPEAT_AFTER
+    return is_stale_token(failure) and not refusals
+
+
+def _after_refusal(
+    session: Session, failure: Failure, token: str, refusals: int, deadline: float
+) -> Generator[Step, Any, None]:
+    """A new token. A simple one outlives a change of etcd's users, a JWT does not: after such a change every second
+    attempt has the old one, without the cost of a new one. Whoever adds users changes them several times in a row."""
+    if not is_users_changed(failure) or refusals % 2 == 0:
+        yield SignIn(token, session.left(deadline))
+    elif refusals > 1:
+        yield Pause(REPEAT_AFTER)
 
 
 def prepare(session: Session, deadline: float) -> Generator[Step, Any, tuple[int, str]]:

@@ -3,6 +3,7 @@
 import grpc
 
 from coordination.errors import (
+    AlreadyExists,
     AuthenticationFailed,
     Compacted,
     CoordinationError,
@@ -10,6 +11,7 @@ from coordination.errors import (
     InvalidRequest,
     LeaseLost,
     LimitExceeded,
+    NotFound,
     PermissionDenied,
     QuotaExceeded,
     Unavailable,
@@ -25,17 +27,19 @@ class Failure(Exception):
         self.details = details
 
 
-_STALE_TOKEN = (
-    "invalid auth token",
-    "user name is empty",
-    "revision of auth store is old",
-    "revision in header is old",
-)
+_STALE_TOKEN = ("invalid auth token", "user name is empty")
+_USERS_CHANGED = ("revision of auth store is old", "revision in header is old")
 
 
 def is_stale_token(failure: Failure) -> bool:
-    """Signing in again may help: the token expired, or was made before the last change of etcd's users and roles."""
-    return failure.code is grpc.StatusCode.UNAUTHENTICATED or any(s in failure.details for s in _STALE_TOKEN)
+    """Signing in again may help: the token expired, or is of a time before the last change of etcd's users."""
+    is_refused = failure.code is grpc.StatusCode.UNAUTHENTICATED or any(s in failure.details for s in _STALE_TOKEN)
+    return is_refused or is_users_changed(failure)
+
+
+def is_users_changed(failure: Failure) -> bool:
+    """etcd's users or roles changed while it handled the request, which it did not carry out."""
+    return any(s in failure.details for s in _USERS_CHANGED)
 
 
 _BY_DETAILS: tuple[tuple[str, type[CoordinationError], str], ...] = (
@@ -46,6 +50,8 @@ _BY_DETAILS: tuple[tuple[str, type[CoordinationError], str], ...] = (
     ("lease not found", LeaseLost, "the lease has expired or was revoked: take a new one and write its keys again"),
     ("permission denied", PermissionDenied, "grant this etcd user a role for these keys"),
     ("invalid user ID or password", AuthenticationFailed, "check the etcd user and password"),
+    ("name already exists", AlreadyExists, "there is such a user or role already"),
+    ("name not found", NotFound, "there is no such user or role"),
     ("user name is empty", AuthenticationFailed, "etcd has authentication on: set an etcd user and password"),
     ("revision of auth store is old", AuthenticationFailed, "etcd's users were changed meanwhile: try again"),
     ("revision in header is old", AuthenticationFailed, "etcd's users were changed meanwhile: try again"),
@@ -73,6 +79,8 @@ def is_answer(code: grpc.StatusCode) -> bool:
         grpc.StatusCode.UNAUTHENTICATED,
         grpc.StatusCode.PERMISSION_DENIED,
         grpc.StatusCode.UNIMPLEMENTED,
+        # What etcd says since 3.6 to who asks for its status without having signed in.
+        grpc.StatusCode.INVALID_ARGUMENT,
     )
 
 

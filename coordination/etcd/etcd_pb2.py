@@ -13,7 +13,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x63oordination/etcd/etcd.proto\x12\tects.etcd\"5\n\x0eResponseHeader\x12\x10\n\x08revision\x18\x03 \x01(\x03\x12\x11\n\traft_term\x18\x04 \x01(\x04\"u\n\x08KeyValue\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\x17\n\x0f\x63reate_revision\x18\x02 \x01(\x03\x12\x14\n\x0cmod_revision\x18\x03 \x01(\x03\x12\x0f\n\x07version\x18\x04 \x01(\x03\x12\r\n\x05value\x18\x05 \x01(\x0c\x12\r\n\x05lease\x18\x06 \x01(\x03\"t\n\x05\x45vent\x12(\n\x04type\x18\x01 \x01(\x0e\x32\x1a.ects.etcd.Event.EventType\x12\x1f\n\x02kv\x18\x02 \x01(\x0b\x32\x13.ects.etcd.KeyValue\" \n\tEventType\x12\x07\n\x03PUT\x10\x00\x12\n\n\x06\x44\x45LETE\x10\x01\"c\n\x0cRangeRequest\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\x11\n\trange_end\x18\x02 \x01(\x0c\x12\r\n\x05limit\x18\x03 \x01(\x03\x12\x10\n\x08revision\x18\x04 \x01(\x03\x12\x12\n\ncount_only\x18\t \x01(\x08\"j\n\rRangeResponse\x12)\n\x06header\x18\x01 \x01(\x0b\x32\x19.ects.etcd.ResponseHeader\x12 \n\x03kvs\x18\x02 \x03(\x0b\x32\x13.ects.etcd.KeyValue\x12\x0c\n\x04more\x18\x03 \x01(\x08\"7\n\nPutRequest\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\r\n\x05value\x18\x02 \x01(\x0c\x12\r\n\x05lease\x18\x03 \x01(\x03\"\r\n\x0bPutResponse\"4\n\x12\x44\x65leteRangeRequest\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\x11\n\trange_end\x18\x02 \x01(\x0c\"\x15\n\x13\x44\x65leteRangeResponse\"\xb5\x01\n\tRequestOp\x12\x30\n\rrequest_range\x18\x01 \x01(\x0b\x32\x17.ects.etcd.RangeRequestH\x00\x12,\n\x0brequest_put\x18\x02 \x01(\x0b\x32\x15.ects.etcd.PutRequestH\x00\x12=\n\x14request_delete_range\x18\x03 \x01(\x0b\x32\x1d.ects.etcd.DeleteRangeRequestH\x00\x42\t\n\x07request\"\xbd\x01\n\nResponseOp\x12\x32\n\x0eresponse_range\x18\x01 \x01(\x0b\x32\x18.ects.etcd.RangeResponseH\x00\x12.\n\x0cresponse_put\x18\x02 \x01(\x0b\x32\x16.ects.etcd.PutResponseH\x00\x12?\n\x15response_delete_range\x18\x03 \x01(\x0b\x32\x1e.ects.etcd.DeleteRangeResponseH\x00\x42\n\n\x08response\"\xfd\x02\n\x07\x43ompare\x12\x30\n\x06result\x18\x01 \x01(\x0e\x32 .ects.etcd.Compare.CompareResult\x12\x30\n\x06target\x18\x02 \x01(\x0e\x32 .ects.etcd.Compare.CompareTarget\x12\x0b\n\x03key\x18\x03 \x01(\x0c\x12\x11\n\x07version\x18\x04 \x01(\x03H\x00\x12\x19\n\x0f\x63reate_revision\x18\x05 \x01(\x03H\x00\x12\x16\n\x0cmod_revision\x18\x06 \x01(\x03H\x00\x12\x0f\n\x05value\x18\x07 \x01(\x0cH\x00\x12\x0f\n\x05lease\x18\x08 \x01(\x03H\x00\"@\n\rCompareResult\x12\t\n\x05\x45QUAL\x10\x00\x12\x0b\n\x07GREATER\x10\x01\x12\x08\n\x04LESS\x10\x02\x12\r\n\tNOT_EQUAL\x10\x03\"G\n\rCompareTarget\x12\x0b\n\x07VERSION\x10\x00\x12\n\n\x06\x43REATE\x10\x01\x12\x07\n\x03MOD\x10\x02\x12\t\n\x05VALUE\x10\x03\x12\t\n\x05LEASE\x10\x04\x42\x0e\n\x0ctarget_union\"\x7f\n\nTxnRequest\x12#\n\x07\x63ompare\x18\x01 \x03(\x0b\x32\x12.ects.etcd.Compare\x12%\n\x07success\x18\x02 \x03(\x0b\x32\x14.ects.etcd.RequestOp\x12%\n\x07\x66\x61ilure\x18\x03 \x03(\x0b\x32\x14.ects.etcd.RequestOp\"u\n\x0bTxnResponse\x12)\n\x06header\x18\x01 \x01(\x0b\x32\x19.ects.etcd.ResponseHeader\x12\x11\n\tsucceeded\x18\x02 \x01(\x08\x12(\n\tresponses\x18\x03 \x03(\x0b\x32\x15.ects.etcd.ResponseOp\"\x95\x01\n\x0cWatchRequest\x12\x37\n\x0e\x63reate_request\x18\x01 \x01(\x0b\x32\x1d.ects.etcd.WatchCreateRequestH\x00\x12;\n\x10progress_request\x18\x03 \x01(\x0b\x32\x1f.ects.etcd.WatchProgressRequestH\x00\x42\x0f\n\rrequest_union\"w\n\x12WatchCreateRequest\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\x11\n\trange_end\x18\x02 \x01(\x0c\x12\x16\n\x0estart_revision\x18\x03 \x01(\x03\x12\x17\n\x0fprogress_notify\x18\x04 \x01(\x08\x12\x10\n\x08\x66ragment\x18\x08 \x01(\x08\"\x16\n\x14WatchProgressRequest\"\xd4\x01\n\rWatchResponse\x12)\n\x06header\x18\x01 \x01(\x0b\x32\x19.ects.etcd.ResponseHeader\x12\x10\n\x08watch_id\x18\x02 \x01(\x03\x12\x0f\n\x07\x63reated\x18\x03 \x01(\x08\x12\x10\n\x08\x63\x61nceled\x18\x04 \x01(\x08\x12\x18\n\x10\x63ompact_revision\x18\x05 \x01(\x03\x12\x15\n\rcancel_reason\x18\x06 \x01(\t\x12\x10\n\x08\x66ragment\x18\x07 \x01(\x08\x12 \n\x06\x65vents\x18\x0b \x03(\x0b\x32\x10.ects.etcd.Event\" \n\x11LeaseGrantRequest\x12\x0b\n\x03TTL\x18\x01 \x01(\x03\"-\n\x12LeaseGrantResponse\x12\n\n\x02ID\x18\x02 \x01(\x03\x12\x0b\n\x03TTL\x18\x03 \x01(\x03\" \n\x12LeaseRevokeRequest\x12\n\n\x02ID\x18\x01 \x01(\x03\"\x15\n\x13LeaseRevokeResponse\"#\n\x15LeaseKeepAliveRequest\x12\n\n\x02ID\x18\x01 \x01(\x03\"1\n\x16LeaseKeepAliveResponse\x12\n\n\x02ID\x18\x02 \x01(\x03\x12\x0b\n\x03TTL\x18\x03 \x01(\x03\"5\n\x13\x41uthenticateRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08password\x18\x02 \x01(\t\"%\n\x14\x41uthenticateResponse\x12\r\n\x05token\x18\x02 \x01(\t\"\x0f\n\rStatusRequest\"!\n\x0eStatusResponse\x12\x0f\n\x07version\x18\x02 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x63oordination/etcd/etcd.proto\x12\tects.etcd\"5\n\x0eResponseHeader\x12\x10\n\x08revision\x18\x03 \x01(\x03\x12\x11\n\traft_term\x18\x04 \x01(\x04\"u\n\x08KeyValue\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\x17\n\x0f\x63reate_revision\x18\x02 \x01(\x03\x12\x14\n\x0cmod_revision\x18\x03 \x01(\x03\x12\x0f\n\x07version\x18\x04 \x01(\x03\x12\r\n\x05value\x18\x05 \x01(\x0c\x12\r\n\x05lease\x18\x06 \x01(\x03\"t\n\x05\x45vent\x12(\n\x04type\x18\x01 \x01(\x0e\x32\x1a.ects.etcd.Event.EventType\x12\x1f\n\x02kv\x18\x02 \x01(\x0b\x32\x13.ects.etcd.KeyValue\" \n\tEventType\x12\x07\n\x03PUT\x10\x00\x12\n\n\x06\x44\x45LETE\x10\x01\"c\n\x0cRangeRequest\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\x11\n\trange_end\x18\x02 \x01(\x0c\x12\r\n\x05limit\x18\x03 \x01(\x03\x12\x10\n\x08revision\x18\x04 \x01(\x03\x12\x12\n\ncount_only\x18\t \x01(\x08\"j\n\rRangeResponse\x12)\n\x06header\x18\x01 \x01(\x0b\x32\x19.ects.etcd.ResponseHeader\x12 \n\x03kvs\x18\x02 \x03(\x0b\x32\x13.ects.etcd.KeyValue\x12\x0c\n\x04more\x18\x03 \x01(\x08\"7\n\nPutRequest\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\r\n\x05value\x18\x02 \x01(\x0c\x12\r\n\x05lease\x18\x03 \x01(\x03\"\r\n\x0bPutResponse\"4\n\x12\x44\x65leteRangeRequest\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\x11\n\trange_end\x18\x02 \x01(\x0c\"\x15\n\x13\x44\x65leteRangeResponse\"\xb5\x01\n\tRequestOp\x12\x30\n\rrequest_range\x18\x01 \x01(\x0b\x32\x17.ects.etcd.RangeRequestH\x00\x12,\n\x0brequest_put\x18\x02 \x01(\x0b\x32\x15.ects.etcd.PutRequestH\x00\x12=\n\x14request_delete_range\x18\x03 \x01(\x0b\x32\x1d.ects.etcd.DeleteRangeRequestH\x00\x42\t\n\x07request\"\xbd\x01\n\nResponseOp\x12\x32\n\x0eresponse_range\x18\x01 \x01(\x0b\x32\x18.ects.etcd.RangeResponseH\x00\x12.\n\x0cresponse_put\x18\x02 \x01(\x0b\x32\x16.ects.etcd.PutResponseH\x00\x12?\n\x15response_delete_range\x18\x03 \x01(\x0b\x32\x1e.ects.etcd.DeleteRangeResponseH\x00\x42\n\n\x08response\"\xfd\x02\n\x07\x43ompare\x12\x30\n\x06result\x18\x01 \x01(\x0e\x32 .ects.etcd.Compare.CompareResult\x12\x30\n\x06target\x18\x02 \x01(\x0e\x32 .ects.etcd.Compare.CompareTarget\x12\x0b\n\x03key\x18\x03 \x01(\x0c\x12\x11\n\x07version\x18\x04 \x01(\x03H\x00\x12\x19\n\x0f\x63reate_revision\x18\x05 \x01(\x03H\x00\x12\x16\n\x0cmod_revision\x18\x06 \x01(\x03H\x00\x12\x0f\n\x05value\x18\x07 \x01(\x0cH\x00\x12\x0f\n\x05lease\x18\x08 \x01(\x03H\x00\"@\n\rCompareResult\x12\t\n\x05\x45QUAL\x10\x00\x12\x0b\n\x07GREATER\x10\x01\x12\x08\n\x04LESS\x10\x02\x12\r\n\tNOT_EQUAL\x10\x03\"G\n\rCompareTarget\x12\x0b\n\x07VERSION\x10\x00\x12\n\n\x06\x43REATE\x10\x01\x12\x07\n\x03MOD\x10\x02\x12\t\n\x05VALUE\x10\x03\x12\t\n\x05LEASE\x10\x04\x42\x0e\n\x0ctarget_union\"\x7f\n\nTxnRequest\x12#\n\x07\x63ompare\x18\x01 \x03(\x0b\x32\x12.ects.etcd.Compare\x12%\n\x07success\x18\x02 \x03(\x0b\x32\x14.ects.etcd.RequestOp\x12%\n\x07\x66\x61ilure\x18\x03 \x03(\x0b\x32\x14.ects.etcd.RequestOp\"u\n\x0bTxnResponse\x12)\n\x06header\x18\x01 \x01(\x0b\x32\x19.ects.etcd.ResponseHeader\x12\x11\n\tsucceeded\x18\x02 \x01(\x08\x12(\n\tresponses\x18\x03 \x03(\x0b\x32\x15.ects.etcd.ResponseOp\"\x95\x01\n\x0cWatchRequest\x12\x37\n\x0e\x63reate_request\x18\x01 \x01(\x0b\x32\x1d.ects.etcd.WatchCreateRequestH\x00\x12;\n\x10progress_request\x18\x03 \x01(\x0b\x32\x1f.ects.etcd.WatchProgressRequestH\x00\x42\x0f\n\rrequest_union\"w\n\x12WatchCreateRequest\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\x11\n\trange_end\x18\x02 \x01(\x0c\x12\x16\n\x0estart_revision\x18\x03 \x01(\x03\x12\x17\n\x0fprogress_notify\x18\x04 \x01(\x08\x12\x10\n\x08\x66ragment\x18\x08 \x01(\x08\"\x16\n\x14WatchProgressRequest\"\xd4\x01\n\rWatchResponse\x12)\n\x06header\x18\x01 \x01(\x0b\x32\x19.ects.etcd.ResponseHeader\x12\x10\n\x08watch_id\x18\x02 \x01(\x03\x12\x0f\n\x07\x63reated\x18\x03 \x01(\x08\x12\x10\n\x08\x63\x61nceled\x18\x04 \x01(\x08\x12\x18\n\x10\x63ompact_revision\x18\x05 \x01(\x03\x12\x15\n\rcancel_reason\x18\x06 \x01(\t\x12\x10\n\x08\x66ragment\x18\x07 \x01(\x08\x12 \n\x06\x65vents\x18\x0b \x03(\x0b\x32\x10.ects.etcd.Event\" \n\x11LeaseGrantRequest\x12\x0b\n\x03TTL\x18\x01 \x01(\x03\"-\n\x12LeaseGrantResponse\x12\n\n\x02ID\x18\x02 \x01(\x03\x12\x0b\n\x03TTL\x18\x03 \x01(\x03\" \n\x12LeaseRevokeRequest\x12\n\n\x02ID\x18\x01 \x01(\x03\"\x15\n\x13LeaseRevokeResponse\"#\n\x15LeaseKeepAliveRequest\x12\n\n\x02ID\x18\x01 \x01(\x03\"1\n\x16LeaseKeepAliveResponse\x12\n\n\x02ID\x18\x02 \x01(\x03\x12\x0b\n\x03TTL\x18\x03 \x01(\x03\"5\n\x13\x41uthenticateRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08password\x18\x02 \x01(\t\"%\n\x14\x41uthenticateResponse\x12\r\n\x05token\x18\x02 \x01(\t\"\x13\n\x11\x41uthEnableRequest\"\x14\n\x12\x41uthEnableResponse\"4\n\x12\x41uthUserAddRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08password\x18\x02 \x01(\t\"\x15\n\x13\x41uthUserAddResponse\"\"\n\x12\x41uthUserGetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"$\n\x13\x41uthUserGetResponse\x12\r\n\x05roles\x18\x02 \x03(\t\"\x15\n\x13\x41uthUserListRequest\"%\n\x14\x41uthUserListResponse\x12\r\n\x05users\x18\x02 \x03(\t\"%\n\x15\x41uthUserDeleteRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x18\n\x16\x41uthUserDeleteResponse\"?\n\x1d\x41uthUserChangePasswordRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08password\x18\x02 \x01(\t\" \n\x1e\x41uthUserChangePasswordResponse\"6\n\x18\x41uthUserGrantRoleRequest\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\"\x1b\n\x19\x41uthUserGrantRoleResponse\"\"\n\x12\x41uthRoleAddRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x15\n\x13\x41uthRoleAddResponse\"\"\n\x12\x41uthRoleGetRequest\x12\x0c\n\x04role\x18\x01 \x01(\t\":\n\x13\x41uthRoleGetResponse\x12#\n\x04perm\x18\x02 \x03(\x0b\x32\x15.ects.etcd.Permission\"%\n\x15\x41uthRoleDeleteRequest\x12\x0c\n\x04role\x18\x01 \x01(\t\"\x18\n\x16\x41uthRoleDeleteResponse\"S\n\x1e\x41uthRoleGrantPermissionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x04perm\x18\x02 \x01(\x0b\x32\x15.ects.etcd.Permission\"!\n\x1f\x41uthRoleGrantPermissionResponse\"O\n\x1f\x41uthRoleRevokePermissionRequest\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\x0c\x12\x11\n\trange_end\x18\x03 \x01(\x0c\"\"\n AuthRoleRevokePermissionResponse\"\x86\x01\n\nPermission\x12,\n\x08permType\x18\x01 \x01(\x0e\x32\x1a.ects.etcd.Permission.Type\x12\x0b\n\x03key\x18\x02 \x01(\x0c\x12\x11\n\trange_end\x18\x03 \x01(\x0c\"*\n\x04Type\x12\x08\n\x04READ\x10\x00\x12\t\n\x05WRITE\x10\x01\x12\r\n\tREADWRITE\x10\x02\"\x0f\n\rStatusRequest\"!\n\x0eStatusResponse\x12\x0f\n\x07version\x18\x02 \x01(\tb\x06proto3')
 
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, globals())
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'coordination.etcd.etcd_pb2', globals())
@@ -78,8 +78,60 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _AUTHENTICATEREQUEST._serialized_end=2492
   _AUTHENTICATERESPONSE._serialized_start=2494
   _AUTHENTICATERESPONSE._serialized_end=2531
-  _STATUSREQUEST._serialized_start=2533
-  _STATUSREQUEST._serialized_end=2548
-  _STATUSRESPONSE._serialized_start=2550
-  _STATUSRESPONSE._serialized_end=2583
+  _AUTHENABLEREQUEST._serialized_start=2533
+  _AUTHENABLEREQUEST._serialized_end=2552
+  _AUTHENABLERESPONSE._serialized_start=2554
+  _AUTHENABLERESPONSE._serialized_end=2574
+  _AUTHUSERADDREQUEST._serialized_start=2576
+  _AUTHUSERADDREQUEST._serialized_end=2628
+  _AUTHUSERADDRESPONSE._serialized_start=2630
+  _AUTHUSERADDRESPONSE._serialized_end=2651
+  _AUTHUSERGETREQUEST._serialized_start=2653
+  _AUTHUSERGETREQUEST._serialized_end=2687
+  _AUTHUSERGETRESPONSE._serialized_start=2689
+  _AUTHUSERGETRESPONSE._serialized_end=2725
+  _AUTHUSERLISTREQUEST._serialized_start=2727
+  _AUTHUSERLISTREQUEST._serialized_end=2748
+  _AUTHUSERLISTRESPONSE._serialized_start=2750
+  _AUTHUSERLISTRESPONSE._serialized_end=2787
+  _AUTHUSERDELETEREQUEST._serialized_start=2789
+  _AUTHUSERDELETEREQUEST._serialized_end=2826
+  _AUTHUSERDELETERESPONSE._serialized_start=2828
+  _AUTHUSERDELETERESPONSE._serialized_end=2852
+  _AUTHUSERCHANGEPASSWORDREQUEST._serialized_start=2854
+  _AUTHUSERCHANGEPASSWORDREQUEST._serialized_end=2917
+  _AUTHUSERCHANGEPASSWORDRESPONSE._serialized_start=2919
+  _AUTHUSERCHANGEPASSWORDRESPONSE._serialized_end=2951
+  _AUTHUSERGRANTROLEREQUEST._serialized_start=2953
+  _AUTHUSERGRANTROLEREQUEST._serialized_end=3007
+  _AUTHUSERGRANTROLERESPONSE._serialized_start=3009
+  _AUTHUSERGRANTROLERESPONSE._serialized_end=3036
+  _AUTHROLEADDREQUEST._serialized_start=3038
+  _AUTHROLEADDREQUEST._serialized_end=3072
+  _AUTHROLEADDRESPONSE._serialized_start=3074
+  _AUTHROLEADDRESPONSE._serialized_end=3095
+  _AUTHROLEGETREQUEST._serialized_start=3097
+  _AUTHROLEGETREQUEST._serialized_end=3131
+  _AUTHROLEGETRESPONSE._serialized_start=3133
+  _AUTHROLEGETRESPONSE._serialized_end=3191
+  _AUTHROLEDELETEREQUEST._serialized_start=3193
+  _AUTHROLEDELETEREQUEST._serialized_end=3230
+  _AUTHROLEDELETERESPONSE._serialized_start=3232
+  _AUTHROLEDELETERESPONSE._serialized_end=3256
+  _AUTHROLEGRANTPERMISSIONREQUEST._serialized_start=3258
+  _AUTHROLEGRANTPERMISSIONREQUEST._serialized_end=3341
+  _AUTHROLEGRANTPERMISSIONRESPONSE._serialized_start=3343
+  _AUTHROLEGRANTPERMISSIONRESPONSE._serialized_end=3376
+  _AUTHROLEREVOKEPERMISSIONREQUEST._serialized_start=3378
+  _AUTHROLEREVOKEPERMISSIONREQUEST._serialized_end=3457
+  _AUTHROLEREVOKEPERMISSIONRESPONSE._serialized_start=3459
+  _AUTHROLEREVOKEPERMISSIONRESPONSE._serialized_end=3493
+  _PERMISSION._serialized_start=3496
+  _PERMISSION._serialized_end=3630
+  _PERMISSION_TYPE._serialized_start=3588
+  _PERMISSION_TYPE._serialized_end=3630
+  _STATUSREQUEST._serialized_start=3632
+  _STATUSREQUEST._serialized_end=3647
+  _STATUSRESPONSE._serialized_start=3649
+  _STATUSRESPONSE._serialized_end=3682
 # @@protoc_insertion_point(module_scope)

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from django.conf import settings
 
-from coordination.errors import CoordinationError
-from coordination.etcd import SyncEtcd
+from coordination.errors import CoordinationError, PermissionDenied
+from coordination.etcd import EtcdAccounts, SyncEtcd
 from coordination.gateway import Delete, EtcdSettings, Put
 from ects_site.doctor.finding import Finding, Verdict, fail, ok, warn
-from workers import store
+from workers import accounts, store
 
 TIMEOUT = 3.0
 """Seconds for each endpoint's answer."""
@@ -33,6 +33,8 @@ def check() -> Iterator[Finding]:
             advice = "Start manage.py runmaster: the leading master fills an empty etcd by itself."
             yield fail("etcd", f"there is nothing under {settings.ECTS_ETCD_PREFIX}/ yet", advice)
     yield from _exposure(etcd)
+    if etcd.user:
+        yield from _users(etcd)
 
 
 def _endpoint(one: EtcdSettings) -> Finding:
@@ -60,6 +62,31 @@ def _writing(etcd: EtcdSettings) -> Finding:
         return fail("etcd", f"cannot be written: {error}", advice)
     words = f"a write takes {took * 1000:.0f} ms"
     return ok("etcd", words) if took < SLOW else warn("etcd", words, "Give etcd a faster disk of its own.")
+
+
+def _users(etcd: EtcdSettings) -> Iterator[Finding]:
+    """The users of the workers, while the console has one."""
+    with closing(EtcdAccounts(etcd)) as users:
+        if not users.is_required():
+            words = f"has authentication off, although ECTS_ETCD_USER is {etcd.user}: whoever reaches it can change it"
+            yield fail("etcd", words, "Switch it on: manage.py setup --secure-etcd, or etcdctl auth enable.")
+    if shared := settings.ECTS_ETCD_WORKER_USER:
+        words = f"all workers share the user {shared}: one that is broken into can read what is meant for another"
+        yield warn("etcd", words, "Give the console's user the role root, and unset ECTS_ETCD_WORKER_USER.")
+        return
+    try:
+        missing = accounts.missing()
+    except PermissionDenied:
+        yield fail("etcd", f"no host can join: {accounts.Unmanageable()}", "See docs/how-to/etcd.md, Passwords.")
+        return
+    if missing:
+        words = f"{len(missing)} workers miss their user in etcd"
+        yield warn("etcd", words, "The leading master makes them within some seconds: see its log.")
+    if without := accounts.without():
+        words = f"{', '.join(without)}: joined before the console had an etcd user, and have none"
+        yield warn("etcd", words, "Have them join again: the node's page gives the line.")
+    if not missing and not without:
+        yield ok("etcd", "each worker has a user of its own")
 
 
 def _exposure(etcd: EtcdSettings) -> Iterator[Finding]:

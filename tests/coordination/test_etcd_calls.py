@@ -17,6 +17,8 @@ UNAVAILABLE = Failure(grpc.StatusCode.UNAVAILABLE, "connection reset")
 TIMEOUT = Failure(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
 STALE = Failure(grpc.StatusCode.UNAUTHENTICATED, "etcdserver: invalid auth token")
 
+CHANGED = Failure(grpc.StatusCode.INVALID_ARGUMENT, "etcdserver: revision of auth store is old")
+
 
 class Call:
     """A call under way, and the step it wants performed."""
@@ -98,6 +100,24 @@ def test_an_ended_token_is_replaced_once(method: Method) -> None:
     assert call.done().token == "second"
     with pytest.raises(AuthenticationFailed):
         call.done(STALE)
+
+
+@pytest.mark.parametrize("method", [RANGE, TRANSACT])
+def test_while_users_change_a_request_is_sent_again_and_again(method: Method) -> None:
+    """With the same token, which a simple one allows, and then with another, which a JWT needs."""
+    call = Call(method, user="u")
+    call.done(0)
+    call.session.token = "first"
+    call.done()
+    assert call.done(CHANGED).token == "first", "at once"
+    assert isinstance(call.done(CHANGED), SignIn)
+    call.done()
+    assert isinstance(call.done(CHANGED), Pause)
+    call.done(after=0.1)
+    assert isinstance(call.done(CHANGED), SignIn)
+    call.done(after=5.85)
+    with pytest.raises(AuthenticationFailed, match="changed meanwhile"):
+        call.done(CHANGED)
 
 
 def test_without_a_connection_the_reason_is_asked_for() -> None:

@@ -5,6 +5,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,14 +15,15 @@ from django.utils import timezone
 from coordination import documents
 from coordination.atrest import AtRest
 from coordination.documents import Presence
-from coordination.etcd import SyncEtcd
-from coordination.gateway import EtcdSettings, Put, SyncGateway
+from coordination.etcd import EtcdAccounts, SyncEtcd
+from coordination.gateway import EtcdSettings, Permission, Put, SyncGateway
 from ects_site.doctor import Finding, examine
 from pipelines.models import Control, Publication
 from tasks.models import Secret
+from tests import etcd_server
 from tests.etcd_server import EtcdServer
 from tests.site.processes import manage
-from workers import store
+from workers import accounts, store
 from workers.models import Node, Refusal
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -72,6 +74,35 @@ def test_one_of_several_endpoints_is_away(gateway: SyncGateway, settings, etcd: 
     settings.ECTS_ETCD = EtcdSettings(endpoints=("127.0.0.1:1", etcd.endpoint))
     verdicts = {finding.words.split()[0]: finding.verdict for finding in found("etcd")}
     assert (verdicts["127.0.0.1:1"], verdicts[etcd.endpoint]) == ("fail", "ok")
+
+
+def test_the_passwords_of_etcd(settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Off; on, with a node that has no user; on, by a user that may make none; and shared."""
+    with etcd_server.running(tmp_path, options=["--bcrypt-cost", "4"]) as server:
+        root = settings.ECTS_ETCD = EtcdSettings((server.endpoint,), user="root", password="r")
+        settings.ECTS_ETCD_PREFIX = "/doctor"
+        with closing(SyncEtcd(root)) as gateway, closing(EtcdAccounts(root)) as users:
+            monkeypatch.setattr(store, "sync_gateway", lambda: gateway)
+            monkeypatch.setattr(store, "accounts", lambda: users)
+            lead(gateway)
+            assert "fail: has authentication off" in wrong("etcd")
+            accounts.secure_etcd()
+            assert wrong("etcd") == ""
+            node = Node.objects.create(name="one", token_digest="x")
+            assert "one: joined before" in wrong("etcd")
+            accounts.assign(node)
+            assert "1 workers miss their user in etcd" in wrong("etcd")
+            accounts.Upkeep().round()
+            assert wrong("etcd") == ""
+
+            users.put_role("mere", [Permission("/doctor/", prefix=True, write=True)])
+            users.put_user("mere", "m", ["mere"])
+        settings.ECTS_ETCD = replace(root, user="mere", password="m")
+        with closing(EtcdAccounts(settings.ECTS_ETCD)) as users:
+            monkeypatch.setattr(store, "accounts", lambda: users)
+            assert "fail: no host can join: the console's etcd user mere may not" in wrong("etcd")
+            settings.ECTS_ETCD_WORKER_USER = "workers"
+            assert "warn: all workers share the user workers" in wrong("etcd")
 
 
 def test_workers_that_need_somebody(gateway: SyncGateway) -> None:

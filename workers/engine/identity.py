@@ -28,13 +28,15 @@ class Unreached(IdentityError):
 
 
 class Etcd(Struct, frozen=True, kw_only=True):
-    """How this node reaches etcd; ``ca`` is a path on this host."""
+    """How this node reaches etcd; ``ca``, ``certificate`` and ``key`` are paths on this host. ``ca_certificate`` is
+    what the console has sent for ``ca`` to hold, in PEM."""
 
     endpoints: tuple[str, ...]
     prefix: str
     user: str = ""
     password: str = ""
     ca: str = ""
+    ca_certificate: str = ""
     certificate: str = ""
     key: str = ""
 

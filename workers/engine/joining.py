@@ -9,11 +9,13 @@ from urllib.parse import urlsplit
 
 import httpx
 from msgspec import DecodeError, Struct, json
+from msgspec.structs import replace
 
 from coordination import crypto
 from workers.engine.identity import Etcd, Identity, IdentityError, Unreached, save, write
 
 DRAFT = "enrolment.json"
+CA = "etcd-ca.pem"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 TIMEOUT = 15.0
 """Seconds for the request that enrols."""
@@ -66,12 +68,20 @@ def enrol(
         token=admission.token,
         private_key=draft.private_key,
         verify_keys=admission.verify_keys,
-        store=admission.etcd,
+        store=_with_ca(state_dir, admission.etcd),
         machine_id=about.get("machine_id", ""),
     )
     save(state_dir, identity)
     (state_dir / DRAFT).unlink(missing_ok=True)
     return identity
+
+
+def _with_ca(state_dir: Path, etcd: Etcd) -> Etcd:
+    """etcd's certificate authority in a file of this host's own, if the console has sent it."""
+    if not etcd.ca_certificate:
+        return etcd
+    write(state_dir, CA, etcd.ca_certificate.encode())
+    return replace(etcd, ca=str(state_dir.resolve() / CA), ca_certificate="")
 
 
 def _check_transport(server_url: str, insecure: bool) -> None:

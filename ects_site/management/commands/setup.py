@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from ects_site import example
-from workers import enrolment
+from workers import accounts, enrolment
 
 
 class Command(BaseCommand):
@@ -23,10 +23,16 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--token-file", type=Path, help="write an enrolment token here, readable by this user only")
         parser.add_argument("--uses", type=int, default=1, help="hosts that may join with it (1)")
+        parser.add_argument("--secure-etcd", action="store_true", help="have etcd ask for passwords; its user is root")
         parser.add_argument("--expires-in", type=float, default=86400, help="seconds for which it is good (86400)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         call_command("migrate", verbosity=0, interactive=False)
+        if options["secure_etcd"]:
+            try:
+                accounts.secure_etcd()
+            except accounts.CannotSecure as error:
+                raise CommandError(f"--secure-etcd: {error}") from None
         password = example.make_admin()
         if password is not None:
             given = os.environ.get("ECTS_ADMIN_PASSWORD") or os.environ.get("ECTS_ADMIN_PASSWORD_FILE")
