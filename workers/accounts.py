@@ -2,7 +2,7 @@
 
 Made when a host enrols, with a new password each time, and removed when its node is deleted or its token revoked. The
 leading master keeps them in step, and tells them again to an etcd that was started empty. The console's user needs the
-role ``root`` for that; otherwise the workers share a user that etcd's administrator has made, ``ECTS_ETCD_WORKER_USER``.
+role ``root`` for that; otherwise the workers share a user made by etcd's administrator, ``ECTS_ETCD_WORKER_USER``.
 """
 
 import logging

@@ -70,7 +70,7 @@ class Node(models.Model):
 
 
 class EtcdUser(models.Model):
-    """The password of a worker's own user in etcd, encrypted, so that an etcd that was started empty is told it again."""
+    """The password of a worker's own user in etcd, encrypted; an etcd that was started empty is told it again."""
 
     node = models.OneToOneField(Node, on_delete=models.CASCADE, primary_key=True)
     ciphertext = models.BinaryField()
