@@ -1,5 +1,6 @@
 """Writes the reference pages that the program itself can tell: the API from its OpenAPI document, the commands from
-their parsers, the scripts from their ``--help``. ``scripts/docs --write`` calls it.
+their parsers, the scripts from their ``--help``, and the tables of measured figures from their files.
+``scripts/docs --write`` calls it.
 """
 
 import argparse
@@ -12,8 +13,11 @@ from django.core.management import get_commands, load_command_class
 from django.core.management.base import BaseCommand
 from drf_spectacular.generators import SchemaGenerator
 
+from docs import figures
+
 ROOT = Path(__file__).resolve().parent.parent
 HERE = ROOT / "docs" / "reference"
+MEASURED = ROOT / "docs" / "explanation"
 NOTE = "<!-- Written by scripts/docs --write: change what it is made from, not this page. -->\n"
 
 
@@ -23,6 +27,7 @@ def pages() -> dict[Path, str]:
         HERE / "api.md": api_page(_schema()),
         HERE / "commands.md": commands_page(),
         HERE / "scripts.md": scripts_page(),
+        **{path: figures.rendered(path.read_text()) for path in MEASURED.glob("*.md")},
     }
 
 
