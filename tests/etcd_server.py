@@ -56,12 +56,19 @@ class EtcdServer:
     """One etcd process and its data directory, alone or as a member of a cluster."""
 
     def __init__(
-        self, directory: Path, *, name: str = "etcd", options: Sequence[str] = (), scheme: str = "http"
+        self,
+        directory: Path,
+        *,
+        name: str = "etcd",
+        options: Sequence[str] = (),
+        scheme: str = "http",
+        peer_scheme: str = "http",
     ) -> None:
         self.name = name
         self.directory = directory
         self.client_port, self.peer_port, self.metrics_port = free_ports(3)
         self.scheme = scheme
+        self.peer_scheme = peer_scheme
         self.options = list(options)
         self.cluster = f"{name}={self.peer_url}"
         self.process: subprocess.Popen[bytes] | None = None
@@ -76,8 +83,12 @@ class EtcdServer:
         return f"{self.scheme}://{self.endpoint}"
 
     @property
+    def metrics_url(self) -> str:
+        return f"http://127.0.0.1:{self.metrics_port}"
+
+    @property
     def peer_url(self) -> str:
-        return f"http://127.0.0.1:{self.peer_port}"
+        return f"{self.peer_scheme}://127.0.0.1:{self.peer_port}"
 
     def launch(self) -> None:
         """Start the process without waiting until it answers."""
@@ -100,10 +111,16 @@ class EtcdServer:
         assert self.process is not None
         assert self.process.poll() is None, f"{self.name} has ended, see {self.directory / 'log'}"
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/health", timeout=1) as reply:
+            with urllib.request.urlopen(f"{self.metrics_url}/health", timeout=1) as reply:
                 return bool(json.load(reply)["health"] == "true")
         except OSError:
             return False
+
+    def leads(self) -> bool:
+        """Whether it leads its cluster. By its metrics, which ask for no password."""
+        with suppress(OSError), urllib.request.urlopen(f"{self.metrics_url}/metrics", timeout=1) as reply:
+            return b"\netcd_server_is_leader 1\n" in reply.read()
+        return False
 
     def kill(self) -> None:
         """kill -9."""
@@ -144,7 +161,7 @@ class EtcdServer:
             *("--name", self.name, "--data-dir", str(self.directory / "data"), "--log-level", "warn"),
             *("--listen-client-urls", self.client_url, "--advertise-client-urls", self.client_url),
             *("--listen-peer-urls", self.peer_url, "--initial-advertise-peer-urls", self.peer_url),
-            *("--initial-cluster", self.cluster, "--listen-metrics-urls", f"http://127.0.0.1:{self.metrics_port}"),
+            *("--initial-cluster", self.cluster, "--listen-metrics-urls", self.metrics_url),
         ]
 
 
@@ -160,9 +177,9 @@ def running(directory: Path, **settings: Any) -> Iterator[EtcdServer]:
 
 
 @contextmanager
-def cluster(directory: Path, size: int = 3) -> Iterator[list[EtcdServer]]:
+def cluster(directory: Path, size: int = 3, **settings: Any) -> Iterator[list[EtcdServer]]:
     """A started cluster, ended at the end of the block."""
-    servers = [EtcdServer(directory / f"node{i}", name=f"node{i}") for i in range(size)]
+    servers = [EtcdServer(directory / f"node{i}", name=f"node{i}", **settings) for i in range(size)]
     for server in servers:
         server.cluster = ",".join(f"{member.name}={member.peer_url}" for member in servers)
     try:

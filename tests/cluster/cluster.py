@@ -1,4 +1,5 @@
-"""A whole ECTS on three etcd nodes, with workers that can be killed, stopped and cut off, and what became of it."""
+"""A whole ECTS on three etcd nodes with TLS and passwords, its workers that can be killed, stopped and cut off, and
+what became of it."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -11,12 +12,12 @@ from coordination import crypto, documents, fires
 from coordination.documents import PipelineDocument
 from coordination.errors import CoordinationError
 from coordination.etcd import SyncEtcd
-from coordination.gateway import EtcdSettings
 from coordination.keys import Keys
 from tests import etcd_server
 from tests.cluster.worker import Worker
 from tests.endtoend.client import wait_for
 from tests.endtoend.installation import Installation
+from tests.etcd_security import Security
 from tests.etcd_server import EtcdServer
 from tests.faults.account import Account, Begun, Exclusive
 from tests.faults.verdict import Entry, Happened, Pipeline, Trouble, entry, violations
@@ -58,11 +59,14 @@ class Cluster:
 
     def __enter__(self) -> "Cluster":
         with self._stack as stack:
-            self.etcd = stack.enter_context(etcd_server.cluster(self.directory / "etcd"))
+            security = Security(self.directory / "papers")
+            settings = security.server_settings()
+            self.etcd = stack.enter_context(etcd_server.cluster(self.directory / "etcd", **settings))
             endpoints = [server.endpoint for server in self.etcd]
-            self._gateway = SyncEtcd(EtcdSettings(tuple(endpoints)))
+            security.switch_on(endpoints)
+            self._gateway = SyncEtcd(security.settings(endpoints))
             stack.callback(self._gateway.close)
-            self.console = Installation(self.directory / "var", {"ECTS_ETCD_ENDPOINTS": ",".join(endpoints)})
+            self.console = Installation(self.directory / "var", security.environment(endpoints))
             stack.callback(self.console.stop)
             self.console.start()
             for worker in self.workers:
@@ -131,11 +135,7 @@ class Cluster:
         """The etcd node that leads."""
 
         def probe() -> EtcdServer | None:
-            for server in self.etcd:
-                status = server.api("maintenance/status")
-                if status["header"]["member_id"] == status.get("leader"):
-                    return server
-            return None
+            return next((server for server in self.etcd if server.leads()), None)
 
         return wait_for("etcd has a leader", probe)
 

@@ -1,15 +1,21 @@
 """Three etcd nodes, three workers, and one of them in trouble: every fire is accounted for, and none is doubled."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from coordination import rights
+from coordination.errors import PermissionDenied
+from coordination.etcd import SyncEtcd
+from coordination.keys import Keys
 from tests.cluster.cluster import SESSION_TTL, Cluster, Wish
 from tests.cluster.worker import Worker
 from tests.endtoend.client import wait_for
 from tests.faults.account import Begun
 from tests.faults.verdict import Pipeline
+from workers.engine import identity
 
 WISHES = {
     "quick": Wish(),
@@ -45,6 +51,19 @@ def pipelines(cluster: Cluster) -> Iterator[Pipelines]:
     yield made
     cluster.account.hold.unlink(missing_ok=True)
     cluster.disable(list(made.values()))
+
+
+def test_no_worker_sees_what_is_meant_for_another(cluster: Cluster) -> None:
+    """With all that it was given at enrolment."""
+    keys, papers = Keys(), [identity.load(worker.state_dir, "") for worker in cluster.workers]
+    for known in filter(None, papers):
+        assert known.etcd.user == rights.node_name(keys, known.node)
+        with closing(SyncEtcd(known.etcd)) as client:
+            client.snapshot(keys.pipelines(known.node))
+            for other in (worker.node for worker in cluster.workers if worker.node != known.node):
+                with pytest.raises(PermissionDenied):
+                    client.snapshot(keys.pipelines(other))
+    assert all(papers)
 
 
 @pytest.mark.parametrize("harm", HARMS)

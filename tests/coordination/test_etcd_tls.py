@@ -10,7 +10,7 @@ import pytest
 from coordination.errors import InvalidRequest, Unavailable
 from coordination.etcd import AsyncEtcd, SyncEtcd
 from coordination.gateway import EtcdSettings
-from tests.coordination.certificates import Authority
+from tests.certificates import Authority
 from tests.coordination.stores import Threaded, put
 from tests.etcd_server import EtcdServer, running
 

@@ -14,8 +14,8 @@ import pytest
 
 from coordination.documents import StepDocument
 from coordination.records import StepRecord
+from tests.certificates import Authority
 from tests.clock import until
-from tests.coordination.certificates import Authority
 from tests.execution.bench import Bench, pipeline, step, task
 from tests.execution.http_server import HttpServer, serving
 from workers.engine.runners.http import expected_statuses

@@ -16,8 +16,8 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from coordination.documents import MAIL_PASSWORD, MailSettings, PipelineDocument
+from tests.certificates import Authority
 from tests.clock import until
-from tests.coordination.certificates import Authority
 from tests.execution.bench import Bench, pipeline, step, task
 
 pytestmark = pytest.mark.anyio

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.coordination.certificates import Authority
+from tests.certificates import Authority
 from tests.endtoend.installation import ROOT
 from workers.engine import courier
 from workers.engine.clock import SystemClock

@@ -1,6 +1,7 @@
 """A certificate authority for one test, made with openssl."""
 
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,11 +27,12 @@ class Authority:
         _openssl("req", "-x509", *_new_key(self.key), "-days", "1", *subject, "-out", str(self.certificate))
         return self
 
-    def issue(self, name: str, usage: str) -> "Authority":
-        """A key and a certificate for 127.0.0.1; ``usage`` is serverAuth or clientAuth."""
+    def issue(self, name: str, usage: str, addresses: Sequence[str] = ()) -> "Authority":
+        """A key and a certificate for 127.0.0.1 and these addresses; ``usage`` is serverAuth or clientAuth, or both."""
         issued = Authority(self.directory, name)
         request, extensions = self.directory / f"{name}.csr", self.directory / f"{name}.ext"
-        extensions.write_text(f"subjectAltName=IP:127.0.0.1,DNS:localhost\nextendedKeyUsage={usage}\n")
+        names = ",".join(["IP:127.0.0.1", "DNS:localhost", *(f"IP:{address}" for address in addresses)])
+        extensions.write_text(f"subjectAltName={names}\nextendedKeyUsage={usage}\n")
         _openssl("req", *_new_key(issued.key), "-subj", f"/CN={name}", "-out", str(request))
         authority = ("-CA", str(self.certificate), "-CAkey", str(self.key), "-CAcreateserial", "-days", "1")
         _openssl("x509", "-req", "-in", str(request), *authority, *_files(extensions, issued.certificate))
