@@ -266,11 +266,27 @@ LOGGING = {
     "loggers": {"axes": {"level": "WARNING"}, "django.server": {"level": "WARNING"}, "httpx": {"level": "WARNING"}},
 }
 
+PRIMARY = {
+    "50": "oklch(97% .014 254.604)",
+    "100": "oklch(93.2% .032 255.585)",
+    "200": "oklch(88.2% .059 254.128)",
+    "300": "oklch(80.9% .105 251.813)",
+    "400": "oklch(70.7% .165 254.624)",
+    "500": "oklch(62.3% .214 259.815)",
+    "600": "oklch(54.6% .245 262.881)",
+    "700": "oklch(48.8% .243 264.376)",
+    "800": "oklch(42.4% .199 265.638)",
+    "900": "oklch(37.9% .146 265.522)",
+    "950": "oklch(28.2% .091 267.935)",
+}
+"""The theme's blue, for what can be pressed and for where one is."""
+
 UNFOLD = {
     "SITE_TITLE": "ECTS",
     "SITE_HEADER": "ECTS",
     "SITE_SUBHEADER": _("Elastic Crontab System"),
     "SITE_SYMBOL": "schedule",
+    "SITE_URL": None,
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_LANGUAGES": True,
@@ -331,7 +347,8 @@ UNFOLD = {
             "href": lambda request: static("ects/favicon.svg"),
         }
     ],
-    "STYLES": [lambda request: static("ects/ects.css"), lambda request: static("ects/charts.css")],
-    "SCRIPTS": [lambda request: static("ects/zone.js"), lambda request: static("ects/labels.js")],
+    "COLORS": {"primary": PRIMARY},
+    "STYLES": [lambda request, name=name: static(f"ects/{name}.css") for name in ("frame", "ects", "charts", "lists")],
+    "SCRIPTS": [lambda request, name=name: static(f"ects/{name}.js") for name in ("zone", "labels", "keyboard")],
     "DASHBOARD_CALLBACK": "ects_site.dashboard.page.context",
 }

@@ -25,16 +25,8 @@ from logs.run_list import RunList
 from logs.run_times import duration, when
 from logs.search import search
 
-COLOURS = {
-    "running": "info",
-    "succeeded": "success",
-    "failed": "danger",
-    "timed_out": "warning",
-    "killed": "warning",
-    "skipped": "default",
-    "missed": "warning",
-    "lost": "danger",
-}
+COLOURS = dict(zip(Run.State.values, Run.State.values, strict=True))
+"""The style sheet names its colours by the states."""
 
 
 @admin.register(Run)
@@ -42,16 +34,15 @@ class RunAdmin(ModelAdmin):
     """What ran and what did not."""
 
     list_display = [
+        "display_pipeline",
         "display_state",
-        "pipeline_name",
-        "node_name",
         "display_trigger",
         "display_scheduled",
         "display_lateness",
         "display_duration",
         "display_reason",
     ]
-    list_display_links = ["display_state", "pipeline_name"]
+    list_display_links = ["display_pipeline", "display_state"]
     search_fields = ["uuid"]
     search_help_text = _("Name of a pipeline or a node, or an id")
     sortable_by = ()
@@ -132,35 +123,44 @@ class RunAdmin(ModelAdmin):
             context |= {"cursor": cursor, **run_page.context(request, run, now(), cursor)}
         return super().change_view(request, object_id, form_url, context)
 
-    @display(description=_("state"), label=COLOURS, ordering="state")
+    @display(description=_("State"), label=COLOURS, ordering="state")
     def display_state(self, run: Run) -> tuple[str, Any]:
         """A badge."""
         return run.state, run.get_state_display()
 
-    @display(description=_("trigger"))
+    @display(description=_("Pipeline"))
+    def display_pipeline(self, run: Run) -> SafeString:
+        """And the node."""
+        return format_html(
+            '<span class="ects-what">{}</span><small class="ects-where">{}</small>',
+            run.pipeline_name,
+            run.node_name or "–",
+        )
+
+    @display(description=_("Trigger"))
     def display_trigger(self, run: Run) -> str:
         """And by whom."""
         return run_page.trigger(run)
 
-    @display(description=_("scheduled"))
+    @display(description=_("Scheduled"))
     def display_scheduled(self, run: Run) -> str:
         """How long ago, and the instant."""
         return when(run.scheduled_at, now())
 
-    @display(description=_("late by"))
+    @display(description=_("Late by"))
     def display_lateness(self, run: Run) -> str:
         """Between the scheduled instant and the start."""
         late = lateness(run)
         return "–" if late is None else _number(f"{late:.3f} s")
 
-    @display(description=_("duration"))
+    @display(description=_("Duration"))
     def display_duration(self, run: Run) -> str:
         """Between start and end, or up to now."""
         if run.started_at is None or (run.finished_at is None and run.state != Run.State.RUNNING):
             return "–"
         return _number(duration((run.finished_at or now()) - run.started_at))
 
-    @display(description=_("reason"))
+    @display(description=_("Reason"))
     def display_reason(self, run: Run) -> str:
         """Why, in a few words; all of them behind the mouse."""
         reason = run_page.reason(run)

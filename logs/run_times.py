@@ -1,6 +1,7 @@
 """Instants and durations as people read them."""
 
 from datetime import datetime, timedelta
+from math import floor
 
 from django.utils.formats import date_format
 from django.utils.html import format_html
@@ -26,11 +27,16 @@ def duration(took: timedelta) -> str:
     return f"{hours} h {minutes:02} min"
 
 
+def signed_seconds(seconds: float | None) -> str:
+    """+0.013 s, −2.500 s; a dash for what is not known."""
+    return "–" if seconds is None else f"{seconds:+.3f} s".replace("-", "−")
+
+
 def ago(instant: datetime, now: datetime) -> str:
     """12 s ago, 3 hours ago, in 5 minutes."""
     passed = now - instant
     if abs(passed) < MINUTE:
-        few = {"seconds": abs(int(passed.total_seconds()))}
+        few = {"seconds": abs(floor(passed.total_seconds()))}
         return _("in %(seconds)d s") % few if passed < timedelta() else _("%(seconds)d s ago") % few
     if passed < timedelta():
         return _("in %(time)s") % {"time": timesince(now, instant, depth=1)}

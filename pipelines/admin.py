@@ -102,7 +102,7 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
 
     form = PipelineForm
     inlines = [StepInline, BindingInline]
-    list_display = ["titled", "scheduled", "next_fire", "last_runs", "success", "published_label", "standing"]
+    list_display = ["titled", "scheduled", "next_fire", "last_runs", "standing"]
     list_filter = ["enabled", "paused", "placement", "bindings__node", "calendars"]
     list_per_page = 25
     search_fields = ["name", "description", "schedule"]
@@ -228,23 +228,9 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
     def last_runs(self, pipeline: Any) -> SafeString:
         return displays.last_runs(pipeline, pipeline.newest)
 
-    @display(description=_("Success"))
-    def success(self, pipeline: Any) -> SafeString | str:
-        return displays.success(pipeline.newest)
-
-    @display(
-        description=_("State"),
-        ordering="enabled",
-        label={"enabled": "success", "paused": "warning", "disabled": "default"},
-    )
-    def standing(self, pipeline: Pipeline) -> tuple[str, Any]:
-        if not pipeline.enabled:
-            return "disabled", _("disabled")
-        return ("paused", _("paused")) if pipeline.paused else ("enabled", _("enabled"))
-
-    @display(description=_("Published"), label={True: "warning", False: "success"})
-    def published_label(self, pipeline: Any) -> tuple[bool, Any]:
-        return pipeline.behind, _("not yet") if pipeline.behind else _("yes")
+    @display(description=_("State"), ordering="enabled")
+    def standing(self, pipeline: Any) -> SafeString:
+        return displays.standing(pipeline, pipeline.behind)
 
     @display(description=_("Next fires"))
     @once

@@ -1,8 +1,7 @@
 """What the admin shows of a pipeline beside its fields."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
-from math import ceil
+from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.template.loader import render_to_string
@@ -10,12 +9,12 @@ from django.urls import reverse
 from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from django.utils.timesince import timeuntil
-from django.utils.timezone import localtime, now
+from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 
 from logs.charts import sparkline
 from logs.models import Run
+from logs.run_times import ago
 from pipelines.models import Pipeline, Publication
 from pipelines.schedules import upcoming, words
 from workers.models import Node
@@ -45,7 +44,7 @@ def schedule_code(pipeline: Pipeline) -> SafeString:
         '<code class="bg-base-100 px-1.5 py-0.5 rounded-default text-xs dark:bg-base-800">{}</code>'
         '<div class="mt-1 text-base-500 text-xs">{}</div>',
         pipeline.schedule,
-        words(pipeline.schedule),
+        words(pipeline.schedule, str(pipeline.pk)),
     )
 
 
@@ -59,16 +58,9 @@ def next_fire(pipeline: Pipeline, after: datetime) -> SafeString | str:
         '<time datetime="{}" title="{}" class="whitespace-nowrap">{}<br><span class="ects-faint">{}</span></time>',
         instants[0].isoformat(),
         date_format(_local(instants, pipeline.timezone)[0], "Y-m-d H:i:s T"),
-        _in(instants[0] - after),
+        ago(instants[0], after),
         date_format(localtime(instants[0]), "m-d H:i:s"),
     )
-
-
-def _in(ahead: timedelta) -> str:
-    if ahead < timedelta(minutes=1):
-        return _("in %(seconds)d s") % {"seconds": ceil(ahead.total_seconds())}
-    moment = now()
-    return _("in %(time)s") % {"time": timeuntil(moment + ahead, moment, depth=1)}
 
 
 def dotted_name(pipeline: Pipeline, runs: Sequence[Run]) -> SafeString:
@@ -76,25 +68,45 @@ def dotted_name(pipeline: Pipeline, runs: Sequence[Run]) -> SafeString:
     last = runs[-1] if runs else None
     state, words = (last.state, last.get_state_display()) if last else ("none", _("no runs yet"))
     return format_html(
-        '<span class="ects-dot ects-dot-{}" title="{}"></span><span class="ects-unseen">{}: </span>{}',
+        '<span class="ects-named"><span class="ects-dot ects-dot-{}" title="{}"></span>'
+        '<span class="ects-unseen">{}: </span>{}</span>',
         *(state, words, words, pipeline.name),
     )
 
 
 def last_runs(pipeline: Pipeline, runs: Sequence[Run]) -> SafeString:
-    """As bars, leading to the runs."""
+    """As bars, leading to the runs, and how many of those that ended were good."""
+    if not runs:
+        return sparkline(runs)
     url = f"{reverse('admin:logs_run_changelist')}?pipeline={pipeline.pk}"
-    return format_html('<a href="{}">{}</a>', url, sparkline(runs)) if runs else sparkline(runs)
+    return format_html('<a href="{}" class="ects-sparkling">{}{}</a>', url, sparkline(runs), _success(runs))
 
 
-def success(runs: Sequence[Run]) -> SafeString | str:
-    """Of the newest runs that ended, in percent."""
+def _success(runs: Sequence[Run]) -> SafeString | str:
     ended = [run.state == Run.State.SUCCEEDED for run in runs if run.state not in UNDECIDED]
     if not ended:
         return ""
     percent = 100 * sum(ended) // len(ended)
     mark = "good" if percent >= 99 else "warn" if percent >= 90 else "bad"
-    return format_html('<span class="ects-percent ects-text-{}">{} %</span>', mark, percent)
+    return format_html(
+        '<span class="ects-percent ects-text-{}" title="{}">{} %</span>',
+        mark,
+        _("%(good)d of %(all)d succeeded") % {"good": sum(ended), "all": len(ended)},
+        percent,
+    )
+
+
+def standing(pipeline: Pipeline, is_behind: bool) -> SafeString:
+    """Whether it fires, and whether etcd holds what is saved: only what does not is loud."""
+    kind, state = "success", _("Enabled")
+    if not pipeline.enabled:
+        kind, state = "default", _("Disabled")
+    elif pipeline.paused:
+        kind, state = "warning", _("Paused")
+    mark, words = ("ects-text-warn", _("not yet published")) if is_behind else ("ects-check", _("published"))
+    return format_html(
+        '<span class="ects-state ects-state-{}">{}</span><small class="{}">{}</small>', kind, state, mark, words
+    )
 
 
 def pipeline_links(pipelines: Iterable[Pipeline]) -> SafeString | None:

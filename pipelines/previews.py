@@ -42,7 +42,7 @@ def fires(pipeline: Pipeline, after: datetime, calendars: Iterable[Calendar] | N
         schedule = schedule_of(pipeline, after, calendars)
         instants = next_fires(schedule, after, PREVIEW)
         context = {
-            "words": words(pipeline.schedule),
+            "words": words(pipeline.schedule, str(pipeline.pk)),
             "lines": _lines(after, instants, ZoneInfo(schedule.timezone), get_current_timezone()),
             "zone": schedule.timezone,
             "silenced": is_silenced(schedule, after),

@@ -13,8 +13,8 @@ from django.utils.translation import gettext as _
 
 from pipelines.calendars import blackouts
 from pipelines.models import Calendar, Pipeline
-from workers.engine.cron import ALIASES
-from workers.engine.schedule import Schedule, next_fires
+from workers.engine.cron import ALIASES, spelled_out
+from workers.engine.schedule import Schedule, ScheduleError, next_fires
 
 PREVIEW = 5
 """Fires shown ahead."""
@@ -58,8 +58,9 @@ def is_silenced(schedule: Schedule, now: datetime) -> bool:
     return schedule.next(now) is None and schedule.raw_next(now) is not None
 
 
-def words(text: str) -> str:
-    """The schedule in words, in the language of the request; empty where there are none."""
+def words(text: str, key: str = "") -> str:
+    """The schedule in words, in the language of the request; empty where there are none. ``key``: the pipeline's id,
+    from which its ``H`` follow; without it these have no words."""
     head, _space, rest = text.strip().partition(" ")
     locale = "zh_CN" if (get_language() or "").startswith("zh") else "en_US"
     if head.lower() in ALIASES:
@@ -69,7 +70,16 @@ def words(text: str) -> str:
     if head.lower() == "@at":
         return _("Once, at %(instant)s") % {"instant": rest.strip()}
     fixed = {"@manual": _("Only by hand"), "@reboot": _("When the worker starts")}
-    return fixed.get(head.lower()) or _described(text, locale)
+    return fixed.get(head.lower()) or _described(_spelled_out(text, key), locale)
+
+
+def _spelled_out(text: str, key: str) -> str:
+    if not key or "h" not in text.lower():
+        return text
+    try:
+        return spelled_out(text, key)
+    except ScheduleError:
+        return text
 
 
 @lru_cache(maxsize=4096)
@@ -82,7 +92,7 @@ def _described(expression: str, locale: str) -> str:
         found = str(ExpressionDescriptor(expression.replace("?", "*"), options).get_full_description())
         return _named(found) if locale.startswith("zh") else found
     except (FormatError, MissingFieldException, WrongArgumentException, ValueError, IndexError, KeyError):
-        return ""  # H and the like: the descriptor's grammar is smaller than ours
+        return ""  # 5#2, LW and the like: the descriptor's grammar is smaller than ours
 
 
 def _named(text: str) -> str:

@@ -5,6 +5,9 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import ModelAdmin
@@ -59,19 +62,15 @@ class TaskAdmin(SimpleHistoryAdmin, ModelAdmin):
     def titled(self, task: Task) -> list[str]:
         return [task.name, task.description]
 
-    @display(
-        description=_("Kind"),
-        ordering="kind",
-        label={"shell": "info", "http": "success", "hook": "warning", "mail": "primary"},
-    )
-    def kind_label(self, task: Task) -> tuple[str, str]:
-        return task.kind, task.get_kind_display()
+    @display(description=_("Kind"), ordering="kind")
+    def kind_label(self, task: Task) -> SafeString:
+        return format_html('<span class="ects-kind">{}</span>', task.get_kind_display())
 
     @display(description=_("What it does"))
-    def summary(self, task: Task) -> str:
+    def summary(self, task: Task) -> SafeString | str:
         text = {"shell": task.content, "mail": ", ".join(map(str, task.recipients))}.get(task.kind, task.url)
         first = text.strip().split("\n", 1)[0]
-        return first if len(first) <= 80 else f"{first[:79]}…"
+        return format_html('<code class="ects-summary">{}</code>', Truncator(first).chars(120)) if first else "–"
 
 
 @admin.register(Secret)

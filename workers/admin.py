@@ -11,12 +11,12 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.timesince import timesince
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
+from logs.run_times import ago, signed_seconds
 from workers import enrolment, join_page
 from workers.models import EnrolmentToken, Node, Refusal
 
@@ -88,18 +88,19 @@ class NodeAdmin(ModelAdmin):
             raise PermissionDenied
         return join_page.arrivals(request, token)
 
-    @display(description=_("node"), ordering="name", header=True)
+    @display(description=_("Node"), ordering="name", header=True)
     def titled(self, node: Node) -> list[Any]:
         """Its name behind a dot, and the host."""
         word = _("online") if node.online else _("offline")
         dot = format_html(
-            '<span class="ects-dot ects-dot-{}" title="{}"></span><span class="ects-unseen">{}: </span>{}',
+            '<span class="ects-named"><span class="ects-dot ects-dot-{}" title="{}"></span>'
+            '<span class="ects-unseen">{}: </span>{}</span>',
             *(node.status, word, word, node.name),
         )
         return [dot, node.description or (node.host if node.host != node.name else "")]
 
     @display(
-        description=_("status"),
+        description=_("Status"),
         label={"online": "success", "offline": "danger", "revoked": "danger", "trouble": "warning", "draining": "info"},
         ordering="online",
     )
@@ -113,7 +114,7 @@ class NodeAdmin(ModelAdmin):
             return "trouble", _("in trouble")
         return ("draining", _("draining")) if node.draining else ("online", _("online"))
 
-    @display(description=_("capacity in use"))
+    @display(description=_("Capacity in use"))
     def display_used(self, node: Node) -> SafeString | str:
         """A bar and numbers."""
         if not node.capacity:
@@ -124,22 +125,22 @@ class NodeAdmin(ModelAdmin):
             *(min(100 * node.running // node.capacity, 100), node.running, node.capacity),
         )
 
-    @display(description=_("backlog"), ordering="backlog")
+    @display(description=_("Backlog"), ordering="backlog")
     def display_backlog(self, node: Node) -> int | str:
         """Records that are still to be delivered."""
         return node.backlog if node.mode == Node.Mode.WORKER else "–"
 
-    @display(description=_("clock"), ordering="clock_skew")
+    @display(description=_("Clock"), ordering="clock_skew")
     def clock(self, node: Node) -> str:
         """Against the console's, with its sign: ahead or behind."""
-        return "–" if node.clock_skew is None else f"{node.clock_skew:+.3f} s"
+        return signed_seconds(node.clock_skew)
 
-    @display(description=_("version"), ordering="version")
+    @display(description=_("Version"), ordering="version")
     def display_version(self, node: Node) -> str:
         """What it runs."""
         return node.version or "–"
 
-    @display(description=_("last seen"), ordering="last_seen")
+    @display(description=_("Last seen"), ordering="last_seen")
     def display_seen(self, node: Node) -> SafeString | str:
         """How long ago, and when."""
         if node.last_seen is None:
@@ -147,14 +148,14 @@ class NodeAdmin(ModelAdmin):
         return format_html(
             '<time datetime="{}" class="whitespace-nowrap">{}<br><span class="ects-faint">{}</span></time>',
             node.last_seen.isoformat(),
-            _("now") if node.online else _("%(time)s ago") % {"time": timesince(node.last_seen, depth=1)},
+            _("now") if node.online else ago(node.last_seen, timezone.now()),
             date_format(timezone.localtime(node.last_seen), "m-d H:i:s"),
         )
 
-    @display(description=_("mode"), ordering="mode", label={"worker": "info", "master": "primary"})
-    def display_mode(self, node: Node) -> tuple[str, Any]:
+    @display(description=_("Mode"), ordering="mode")
+    def display_mode(self, node: Node) -> str:
         """Worker or master."""
-        return node.mode, node.get_mode_display()
+        return node.get_mode_display()
 
     @admin.action(description=_("Revoke the tokens of these nodes"), permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: Any) -> None:

@@ -104,7 +104,7 @@ def test_a_revoked_node_says_so_and_joins_again(admin: Client) -> None:
     assert "revoked" not in _text(admin.get(change))
     admin.post("/admin/workers/node/", {"action": "revoke", "_selected_action": [str(node.pk)]})
     assert "Its token is revoked" in _text(admin.get(change))
-    assert "token revoked" in _text(admin.get("/admin/workers/node/"))
+    assert "Token revoked" in _text(admin.get("/admin/workers/node/"))
     again = f"{ADD}?node={node.pk}"
     assert again in admin.get(change).content.decode()
     page = admin.post(again, {"uses": 1, "hours": 1}).content.decode()

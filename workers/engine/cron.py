@@ -140,6 +140,14 @@ def _compile_lowered(text: str, key: str) -> CompiledCron:
     return _compile(*fields, either, fixed_time)
 
 
+def spelled_out(text: str, key: str) -> str:
+    """The expression, of as many fields, with each ``H`` as the values that the key chooses. Raises ScheduleError."""
+    fields = _split(text.strip().lower())
+    fields = [_hashed(field, part, key) for field, part in zip(_FIELDS, fields, strict=True)]
+    number = len(text.split())
+    return " ".join(fields[1:6] if number == 5 else fields[:number])
+
+
 _FIELDS = (SECOND, MINUTE, HOUR, DAY_OF_MONTH, MONTH, DAY_OF_WEEK, YEAR)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from django import template
 from django.utils import timezone
 
+from logs.run_times import signed_seconds
 from workers.models import Node
 from workers.online import availability
 
@@ -20,7 +21,7 @@ def node_facts(node: Node) -> dict[str, Any]:
     skew = node.clock_skew
     return {
         "online": availability(node, timezone.now()),
-        "clock": "–" if skew is None else f"{skew:+.3f} s",
+        "clock": signed_seconds(skew),
         "is_skewed": skew is not None and abs(skew) > SKEW,
     }
 

@@ -1,0 +1,80 @@
+// What the theme lets only the mouse press is reached and pressed with the keyboard too, and has a name; what opens
+// takes the focus, Escape closes it and gives the focus back.
+"use strict";
+document.addEventListener("DOMContentLoaded", () => {
+  const PRESSED = '[x-on\\:click]:not(button, input, a[href]), label:has(> .hidden > input.delete), label[for$="-DELETE"]';
+  const WAITING = 'a[href], button, input:not([type="hidden"]), select, textarea, [tabindex="0"]';
+  const OPENS = "#changelist-filter, #nav-sidebar, #modal-content, .ects-opens";
+  const names = document.getElementById("ects-names")?.dataset ?? {};
+  let opener = null;
+
+  const isSeen = (element) => element.getClientRects().length > 0;
+  const first = (place) => [...place.querySelectorAll(WAITING)].find(isSeen);
+
+  // An icon is a word in a font of its own: it is no name for who hears it.
+  function name(icon) {
+    const pressed = icon.closest('a, button, [role="button"]');
+    if (pressed && pressed.textContent.trim() === icon.textContent.trim() && !pressed.hasAttribute("aria-label")) {
+      const told = pressed.title || names[icon.textContent.trim()];
+      if (!told) return;
+      pressed.setAttribute("aria-label", told);
+    }
+    if (pressed !== icon) icon.setAttribute("aria-hidden", "true");
+  }
+
+  function prepare(place) {
+    for (const element of place.querySelectorAll(PRESSED)) {
+      if (element.hasAttribute("tabindex") || element.id === "changelist-filter-close") continue;
+      element.tabIndex = 0;
+      element.setAttribute("role", "button");
+    }
+    place.querySelectorAll(".material-symbols-outlined:not([aria-hidden])").forEach(name);
+  }
+
+  function press(event) {
+    const element = event.target;
+    if (!(event.key === "Enter" || event.key === " ") || !element.matches?.('[role="button"]') || element.matches("a[href], button")) return;
+    event.preventDefault();
+    element.click();
+  }
+
+  function enter(place) {
+    opener = document.activeElement;
+    first(place)?.focus();
+  }
+
+  // Alpine shows and hides by the style: what has just been shown over the page is entered.
+  const wasSeen = new WeakMap();
+  function follow() {
+    for (const place of document.querySelectorAll(OPENS)) {
+      const seen = isSeen(place) && getComputedStyle(place).position !== "static";
+      if (seen && wasSeen.get(place) === false && !place.contains(document.activeElement)) enter(place);
+      wasSeen.set(place, seen);
+    }
+  }
+
+  function close(event) {
+    if (event.key !== "Escape") return;
+    // The theme closes what stands open at a press beside it.
+    document.body.click();
+    if (opener && isSeen(opener)) opener.focus();
+    opener = null;
+  }
+
+  // The focus stays within a dialog.
+  document.addEventListener("focusin", (event) => {
+    const dialog = document.getElementById("modal-content");
+    if (dialog && isSeen(dialog) && !dialog.contains(event.target)) first(dialog)?.focus();
+  });
+  document.addEventListener("keydown", press);
+  document.addEventListener("keydown", close);
+  document.getElementById("modal-content")?.setAttribute("role", "dialog");
+  document.getElementById("modal-content")?.setAttribute("aria-modal", "true");
+  document.getElementById("content")?.setAttribute("tabindex", "-1");
+  prepare(document);
+  follow();
+  new MutationObserver((changes) => {
+    for (const change of changes) change.addedNodes.forEach((node) => node.nodeType === 1 && node.parentElement && prepare(node.parentElement));
+    follow();
+  }).observe(document.body, { childList: true, subtree: true, attributes: true, attributeFilter: ["style", "class"] });
+});

@@ -1,0 +1,64 @@
+"""The console without a mouse: what is reached, what is seen to be reached, and how one gets out again."""
+
+from playwright.sync_api import Locator, Page, expect
+
+from tests.endtoend.installation import Installation
+from tests.endtoend.test_browser import page
+
+__all__ = ["page"]
+
+
+def _tab_to(page: Page, wanted: Locator, most: int = 60) -> None:
+    """Presses Tab until ``wanted`` has the focus, which must be seen there."""
+    for _ in range(most):
+        page.keyboard.press("Tab")
+        if wanted.evaluate("element => element === document.activeElement"):
+            style = wanted.evaluate("element => getComputedStyle(element).outlineStyle")
+            assert style == "solid", "the focus is not seen"
+            return
+    raise AssertionError(f"{wanted} is not reached by {most} tabs")
+
+
+def test_the_content_is_one_key_away(ects: Installation, page: Page) -> None:
+    page.goto(f"{ects.url}/admin/pipelines/pipeline/")
+    skip = page.get_by_role("link", name="Skip to the content")
+    page.keyboard.press("Tab")
+    expect(skip).to_be_focused()
+    expect(skip).to_be_in_viewport()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(page.locator("#content :focus")).to_have_count(1)
+
+
+def test_a_pipeline_is_run_from_the_list(ects: Installation, page: Page) -> None:
+    pipeline = ects.pipeline("@manual", [{"task": ects.task("shell", "true")}], name="by-keyboard")
+    page.goto(f"{ects.url}/admin/pipelines/pipeline/?q=by-keyboard")
+    actions = page.get_by_role("button", name="Actions")
+    _tab_to(page, actions)
+    page.keyboard.press("Enter")
+    run = page.get_by_role("link", name="Run now")
+    expect(run).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(run).to_be_hidden()
+    _tab_to(page, actions)
+    page.keyboard.press("Enter")
+    _tab_to(page, run)
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog")
+    expect(dialog.locator(":focus")).to_have_count(1)
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    assert ects.runs(pipeline) == []
+    run.evaluate("element => element.click()")
+    _tab_to(page, dialog.get_by_role("button", name="Run now"))
+    page.keyboard.press("Enter")
+    ects.ended(pipeline)
+
+
+def test_the_language_is_reached(ects: Installation, page: Page) -> None:
+    page.goto(f"{ects.url}/admin/")
+    _tab_to(page, page.get_by_role("button", name="admin@localhost"))
+    page.keyboard.press("Enter")
+    _tab_to(page, page.get_by_role("button", name="简体中文"))
+    page.keyboard.press("Enter")
+    expect(page.locator("html")).to_have_attribute("lang", "zh-hans")
