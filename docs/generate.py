@@ -49,7 +49,7 @@ def api_page(schema: dict[str, Any]) -> str:
         for method, operation in operations.items():
             lines += [f"- **{method.upper()}**: {_sentences(operation.get('description', ''))}{_bodies(operation)}"]
             lines += [
-                f"  - `{one['name']}` ({one['in']}): {_sentences(one['description'])}"
+                f"  - `{one['name']}` ({one['in']}): {_sentences(one.get('description', ''))}"
                 for one in operation.get("parameters", [])
             ]
     lines += ["", "## What is sent and answered"]
@@ -60,7 +60,7 @@ def api_page(schema: dict[str, Any]) -> str:
         lines += ["| field | type | meaning |", "|---|---|---|"]
         for field, said in about["properties"].items():
             mark = " *(read only)*" if said.get("readOnly") else " *(write only)*" if said.get("writeOnly") else ""
-            lines.append(f"| `{field}` | {_type(said, schema)} | {_cell(_sentences(said['description']))}{mark} |")
+            lines.append(f"| `{field}` | {_type(said, schema)} | {_cell(_sentences(said.get('description', '')))}{mark} |")
     return "\n".join(lines) + "\n"
 
 

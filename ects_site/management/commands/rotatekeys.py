@@ -20,7 +20,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("key", choices=["signing", "encryption", "web"])
+        parser.add_argument("key", choices=["signing", "encryption", "web"], help="which key is replaced")
         parser.add_argument("--retire", action="store_true", help="the old key counts no more, whoever is away")
         parser.add_argument("--wait", type=float, default=60, help="signing: seconds for workers to learn the key (60)")
         parser.add_argument("--force", action="store_true", help="signing: go on without workers that did not learn it")
