@@ -60,7 +60,8 @@ def api_page(schema: dict[str, Any]) -> str:
         lines += ["| field | type | meaning |", "|---|---|---|"]
         for field, said in about["properties"].items():
             mark = " *(read only)*" if said.get("readOnly") else " *(write only)*" if said.get("writeOnly") else ""
-            lines.append(f"| `{field}` | {_type(said, schema)} | {_cell(_sentences(said.get('description', '')))}{mark} |")
+            meaning = _cell(_sentences(said.get("description", "")))
+            lines.append(f"| `{field}` | {_type(said, schema)} | {meaning}{mark} |")
     return "\n".join(lines) + "\n"
 
 
