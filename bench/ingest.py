@@ -278,13 +278,13 @@ async def backlog(web: Web, source: Source, count: int) -> None:
     held = Run.objects.count()
     for some in chunks(source.runs(count), 1000):
         await _journal(journal, some)
-    waiting = journal.backlog()
+    waiting = journal.backlog().records
     async with aclosing(Direct({}, clock)) as courier:
         recipient = Recipient(f"http://127.0.0.1:{web.port}", sender.token)
         shipper = Shipper(journal, recipient, courier, clock, NodeReport, Observed())
         begin, came = perf_counter(), 0
         shipping = asyncio.create_task(shipper.run())
-        while journal.backlog() > NEW_RATE * 4:
+        while journal.backlog().records > NEW_RATE * 4:
             await asyncio.sleep(max(0.0, begin + came / NEW_RATE - perf_counter()))
             await _journal(journal, source.runs(NEW_RATE // 10))
             came += NEW_RATE // 10

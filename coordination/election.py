@@ -49,6 +49,11 @@ class Election:
         key's create_revision with it cannot be carried out by a leader that was replaced."""
         return self._revision if self._keeper.lease is not None else 0
 
+    @property
+    def deadline(self) -> float:
+        """Until when the candidate's lease lives at least, on its clock; in the past when there is none."""
+        return self._keeper.deadline
+
     async def run(self, work: Callable[[], Awaitable[None]]) -> None:
         """Be a candidate until cancelled, and run ``work()`` while leading.
 

@@ -27,11 +27,16 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 def readyz(request: HttpRequest) -> JsonResponse:
     """200 when database, migrations and etcd are as they should be, else 503 with what is not and why."""
+    found = answers()
+    ready = all(answer == "ok" for answer in found.values())
+    return JsonResponse({"ready": ready, **found}, status=200 if ready else 503)
+
+
+def answers() -> dict[str, str]:
+    """What each check has to say, ``ok`` or a reason, within ``TIMEOUT`` seconds."""
     deadline = time.monotonic() + TIMEOUT
     checks = {name: _threads.submit(check) for name, check in CHECKS.items()}
-    answers = {name: _answer(check, deadline) for name, check in checks.items()}
-    ready = all(answer == "ok" for answer in answers.values())
-    return JsonResponse({"ready": ready, **answers}, status=200 if ready else 503)
+    return {name: _answer(check, deadline) for name, check in checks.items()}
 
 
 def _answer(check: Future[None], deadline: float) -> str:

@@ -18,13 +18,16 @@ from django.utils import timezone
 from msgspec import DecodeError
 
 from coordination import documents, fires
+from coordination.connectivity import Connectivity
 from coordination.documents import Presence
 from coordination.election import Election
 from coordination.errors import CoordinationError
 from coordination.fires import Epoch
 from coordination.gateway import Compare, Lease, Put
 from coordination.leases import LeaseKeeper
+from coordination.listener import Address, Listener
 from ects_site.environment import env
+from ects_site.master_metrics import MasterMetrics
 from logs import history, orphans, retention
 from pipelines import closing, editions, publishing, tending
 from workers import accounts, presence, store
@@ -57,9 +60,10 @@ LONGEST_PAUSE = 5.0
 
 
 class Master:
-    """One master process."""
+    """One master process. ``listen``: where it answers for health and metrics, if at all."""
 
-    def __init__(self) -> None:
+    def __init__(self, listen: Address | None = None) -> None:
+        self._listen = listen
         self._id = str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{socket.gethostname()}/{settings.DATA_DIR}/master"))
         self._gateway = store.async_gateway()
         self._keys = store.keys()
@@ -71,22 +75,38 @@ class Master:
         self._resync_now = asyncio.Event()
         self._seen: tuple[bytes, int] | None = None
         """The epoch and etcd's revision when they were last looked at."""
+        self._connectivity = Connectivity(time.monotonic)
+        self._keeper = LeaseKeeper(
+            self._gateway,
+            PRESENCE_TTL,
+            self._announce,
+            clock=time.monotonic,
+            on_renewed=lambda sent, ttl: self._connectivity.changed("presence", True),
+            on_lost=lambda: self._connectivity.changed("presence", False),
+        )
+        self._metrics = MasterMetrics(
+            self._connectivity, leases=self._leases, leads=lambda: self._election.revision > 0
+        )
 
     async def run(self) -> None:
         """Until SIGTERM or SIGINT; then it resigns."""
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
-        keeper = LeaseKeeper(self._gateway, PRESENCE_TTL, self._announce, clock=time.monotonic)
-        tasks = [
-            asyncio.create_task(self._keep("presence", keeper.run)),
-            asyncio.create_task(self._keep("election", partial(self._election.run, self._lead))),
-        ]
+        self._connectivity.expect("presence")
+        duties: dict[str, Callable[[], Awaitable[None]]] = {
+            "presence": self._keeper.run,
+            "election": partial(self._election.run, self._lead),
+        }
+        if self._listen is not None:
+            listener = Listener(self._listen, self._metrics.pages, token=settings.ECTS_METRICS_TOKEN)
+            duties["health and metrics"] = listener.run
+        tasks = [asyncio.create_task(self._keep(name, work)) for name, work in duties.items()]
         await self._stop.wait()
         _leave_within(STOP_WITHIN)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await keeper.aclose()
+        await self._keeper.aclose()
         await self._gateway.close()
 
     async def _announce(self, lease: Lease) -> None:
@@ -102,16 +122,21 @@ class Master:
         )
         await self._gateway.transact([], [Put(self._keys.node(self._id), documents.encode(said), lease.id)])
 
+    def _leases(self) -> dict[str, float]:
+        now = time.monotonic()
+        return {"presence": self._keeper.deadline - now, "election": self._election.deadline - now}
+
     # -- leading ------------------------------------------------------------------------------------------------
 
     async def _lead(self) -> None:
         """All of the leader's duties side by side; cancelled when the leadership is lost."""
         log.info("leading")
+        self._metrics.elected.add(1)
         self._resync_now.set()
         async with asyncio.TaskGroup() as duties:
             for name, work in (
                 ("epoch", self._keep_epoch),
-                ("relay", partial(_every, RELAY_EVERY, publishing.relay_pending)),
+                ("relay", self._relay),
                 ("shared records", partial(_every, TEND_EVERY, self._tend)),
                 ("nodes that are gone", partial(_every, GONE_EVERY, lambda: closing.close(timezone.now()))),
                 ("resync", self._resync),
@@ -126,6 +151,7 @@ class Master:
 
     async def _keep(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         """A duty that fails is logged and taken up again."""
+        self._metrics.begins(name)
         pause = FIRST_PAUSE
         while True:
             began = time.monotonic()
@@ -133,8 +159,10 @@ class Master:
                 await work()
             except CoordinationError as error:
                 log.warning("%s: etcd: %s", name, error)
-            except Exception:
+                self._metrics.failed(name, error)
+            except Exception as error:
                 log.exception("%s failed", name)
+                self._metrics.failed(name, error)
             if time.monotonic() - began > LONGEST_PAUSE * 4:
                 pause = FIRST_PAUSE
             await asyncio.sleep(pause)
@@ -168,7 +196,13 @@ class Master:
         if void is not None:
             log.warning("etcd has gone back in time: beginning a new epoch")
         compare = Compare.absent(key) if void is None else Compare.holds(key, void)
-        await self._gateway.transact([compare], [Put(key, value)])
+        if (await self._gateway.transact([compare], [Put(key, value)])).succeeded:
+            self._metrics.epochs.add(1)
+
+    async def _relay(self) -> None:
+        while True:
+            self._metrics.published.add(await _in_thread(publishing.relay_pending))
+            await asyncio.sleep(RELAY_EVERY)
 
     def _tend(self) -> None:
         if revision := self._election.revision:
@@ -184,12 +218,15 @@ class Master:
             except TimeoutError:
                 log.debug("time for a resync")
             self._resync_now.clear()
+            began = time.monotonic()
             try:
                 await _in_thread(publishing.publish_config)
                 repaired = await _in_thread(publishing.resync)
             except Exception:
                 self._resync_now.set()  # it is still due
                 raise
+            self._metrics.resync.observe(time.monotonic() - began)
+            self._metrics.repaired.add(repaired)
             if repaired:
                 log.info("resync: %d keys brought up to date", repaired)
 

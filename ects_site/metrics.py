@@ -1,12 +1,11 @@
 """``/metrics`` in the text format of Prometheus: what the console knows of nodes, outbox and runs."""
 
-import hmac
 from collections.abc import Iterator
 from datetime import timedelta
 
 from django.conf import settings
 from django.core.exceptions import ObjectDoesNotExist
-from django.db.models import Count, Min, Sum
+from django.db.models import Count, Sum
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from prometheus_client import CollectorRegistry, generate_latest
@@ -14,12 +13,12 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.metrics_core import GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from coordination.listener import REFUSED, may_read_metrics
 from logs.models import Rollup, Run
 from logs.rollups import EVERY
-from pipelines.models import Control, Pipeline, Publication
+from pipelines import outbox
+from pipelines.models import Control, Pipeline
 from workers.models import Node
-
-LOOPBACK = frozenset({"127.0.0.1", "::1"})
 
 HOURS = 24
 """Of which the runs are told."""
@@ -28,26 +27,18 @@ HOURS = 24
 def metrics(request: HttpRequest) -> HttpResponse:
     """200 with the metrics; 403 for whom they are not meant for."""
     if not _may_read(request):
-        return HttpResponse(
-            "Send 'Authorization: Bearer <token>' with the token of ECTS_METRICS_TOKEN, or ask from this host.\n",
-            status=403,
-            content_type="text/plain",
-        )
+        return HttpResponse(REFUSED, status=403, content_type="text/plain")
     registry = CollectorRegistry(auto_describe=False)
     registry.register(Console())
     return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 def _may_read(request: HttpRequest) -> bool:
-    """Metrics name nodes. A proxy on this host speaks for others, who are not here."""
-    token = settings.ECTS_METRICS_TOKEN
-    given = request.headers.get("Authorization", "")
-    if token and hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
+    """As ``may_read_metrics`` says, and staff. The session, which is in the database, is looked at last."""
+    remote = request.META.get("REMOTE_ADDR", "")
+    if may_read_metrics(remote, request.headers, settings.ECTS_METRICS_TOKEN):
         return True
-    if request.user.is_authenticated and request.user.is_staff:
-        return True
-    is_forwarded = "X-Forwarded-For" in request.headers or "Forwarded" in request.headers
-    return request.META.get("REMOTE_ADDR") in LOOPBACK and not is_forwarded
+    return bool(request.user.is_authenticated and request.user.is_staff)
 
 
 class Console(Collector):
@@ -88,11 +79,9 @@ def _nodes() -> Iterator[Metric]:
 
 
 def _outbox() -> Iterator[Metric]:
-    waiting = Publication.objects.filter(pending=True).aggregate(rows=Count("pk"), oldest=Min("wanted_at"))
-    oldest = waiting["oldest"]
-    age = max((timezone.now() - oldest).total_seconds(), 0) if oldest else 0
-    yield _gauge("ects_outbox_pending", "Changes that have still to be put into etcd.", waiting["rows"])
-    yield _gauge("ects_outbox_oldest_seconds", "Age of the oldest of them.", age)
+    pending, oldest = outbox.waiting()
+    yield _gauge("ects_outbox_pending", outbox.PENDING, pending)
+    yield _gauge("ects_outbox_oldest_seconds", outbox.OLDEST, oldest)
     enabled = GaugeMetricFamily("ects_pipelines", "Pipelines.", labels=["enabled"])
     for row in Pipeline.objects.order_by().values("enabled").annotate(count=Count("pk")):
         enabled.add_metric([str(row["enabled"]).lower()], row["count"])

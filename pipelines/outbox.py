@@ -13,7 +13,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, F, Min, OuterRef, Q, QuerySet
 from django.utils.timezone import now
 
 from coordination.records import AppliedRecord
@@ -23,6 +23,10 @@ from workers.models import Node
 log = logging.getLogger(__name__)
 
 Removal = Literal["deleted", "disabled", "unbound"]
+
+PENDING = "Changes that etcd does not hold yet."
+OLDEST = "Age of the oldest of them in seconds; 0 when there is none."
+"""What the metrics of ``waiting`` say of themselves."""
 
 MARK_AT_ONCE = 500
 """Pipelines marked by one set of queries; databases limit the length of a list of ids."""
@@ -112,6 +116,14 @@ def set_paused(paused: bool) -> Control:
             control.generation = next_generation(control.generation)
             control.save()
     return control
+
+
+def waiting() -> tuple[int, float]:
+    """How many rows etcd does not hold as they are wanted, and for how many seconds the oldest of them has waited."""
+    rows = Publication.objects.filter(pending=True, published__lt=F("wanted"))
+    found = rows.aggregate(rows=Count("pk"), oldest=Min("wanted_at"))
+    oldest = found["oldest"]
+    return found["rows"], max((now() - oldest).total_seconds(), 0.0) if oldest else 0.0
 
 
 def unpublished(pipelines: Iterable[UUID]) -> QuerySet[Publication]:

@@ -82,7 +82,7 @@ async def test_states_go_on_in_memory_and_are_written_in_their_order(
     told = [record for record in await delivered(journal) if isinstance(record, records.AppliedRecord)]
     assert told == [applied(number) for number in range(100)]
     assert [cached.envelope for cached in await journal.documents()] == [b"envelope"]
-    assert journal.backlog() == 0
+    assert journal.backlog().records == 0
 
 
 async def test_output_is_given_up_and_counted(journal: Journal) -> None:
@@ -209,7 +209,7 @@ async def test_damage_while_it_runs(journal: Journal, tmp_path: Path, share: flo
     assert 0 < gaps < 200
     await journal.state(applied(2))
     assert counted(await taken_in(journal)) == 1
-    assert journal.backlog() == 0
+    assert journal.backlog().records == 0
 
 
 async def test_nothing_is_caught_up_when_cursors_are_lost(tmp_path: Path) -> None:

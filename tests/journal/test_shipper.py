@@ -152,7 +152,7 @@ async def test_everything_arrives_once_and_in_order(
     state, url = console
     state.faults = list(faults)
     async with shipping(tmp_path, url, 1200) as (shipper, journal):
-        await until(lambda: journal.backlog() == 0)
+        await until(lambda: journal.backlog().records == 0)
         assert shipper.incidents() == ()
     assert state.taken == list(range(1200))
 
@@ -164,7 +164,7 @@ async def test_an_absent_console_is_an_incident_until_it_is_back(tmp_path: Path,
         assert "cannot be reached" in shipper.incidents()[0]
         assert "secret-token" not in shipper.incidents()[0]
         shipper._recipient = Recipient(url)
-        await until(lambda: journal.backlog() == 0)
+        await until(lambda: journal.backlog().records == 0)
         assert shipper.incidents() == ()
     assert state.taken == [0, 1, 2]
 
@@ -175,14 +175,14 @@ async def test_a_revoked_token_says_what_to_do(tmp_path: Path, console: tuple[Co
     async with shipping(tmp_path, url, 1) as (shipper, journal):
         await until(lambda: bool(shipper.incidents()))
         assert "enrol the node again" in shipper.incidents()[0]
-        assert journal.backlog() == 1
+        assert journal.backlog().records == 1
 
 
 async def test_a_refused_record_does_not_hold_up_the_rest(tmp_path: Path, console: tuple[Console, str]) -> None:
     state, url = console
     state.refuses = {3}
     async with shipping(tmp_path, url, 6) as (_, journal):
-        await until(lambda: journal.backlog() == 0)
+        await until(lambda: journal.backlog().records == 0)
     assert state.taken == [0, 1, 2, -1, 4, 5]
 
 
@@ -190,14 +190,14 @@ async def test_one_record_that_breaks_the_server_is_found(tmp_path: Path, consol
     state, url = console
     state.breaks_on = 37
     async with shipping(tmp_path, url, 100) as (_, journal):
-        await until(lambda: journal.backlog() == 0)
+        await until(lambda: journal.backlog().records == 0)
     assert state.taken == [*range(37), -1, *range(38, 100)]
 
 
 async def test_a_restored_console_gets_again_what_it_lacks(tmp_path: Path, console: tuple[Console, str]) -> None:
     state, url = console
     async with shipping(tmp_path, url, 10) as (_, journal):
-        await until(lambda: journal.backlog() == 0)
+        await until(lambda: journal.backlog().records == 0)
         state.sequence, state.taken = 4, state.taken[:4]
         await journal.state(AppliedRecord(pipeline="p", generation=10))
         await until(lambda: state.taken == list(range(11)))
@@ -207,7 +207,7 @@ async def test_the_clocks_difference_is_measured(tmp_path: Path, console: tuple[
     state, url = console
     state.skew = -7
     async with shipping(tmp_path, url, 1) as (shipper, journal):
-        await until(lambda: journal.backlog() == 0)
+        await until(lambda: journal.backlog().records == 0)
         assert shipper.skew is not None
         assert 6.5 < shipper.skew < 7.5
 

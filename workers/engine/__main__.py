@@ -11,7 +11,7 @@ from pathlib import Path
 
 from msgspec import structs
 
-from coordination import logformat
+from coordination import listener, logformat
 from coordination.etcd import AsyncEtcd
 from coordination.fires import SESSION_TTL
 from workers.engine import ondemand
@@ -41,6 +41,7 @@ def main() -> int:
         session_ttl=arguments.session_ttl,
         labels=dict(label.partition("=")[::2] for label in arguments.label),
         groups=cgroups.delegated(),
+        metrics=arguments.metrics,
     )
     controllers = ", ".join(sorted(options.groups.controllers)) if options.groups else ""
     log.info(
@@ -87,6 +88,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--session-ttl", type=float, default=SESSION_TTL, help=argparse.SUPPRESS)
     parser.add_argument("--label", action="append", default=[], metavar="NAME=VALUE", help="may be given repeatedly")
     parser.add_argument("--etcd", default="", help="HOST:PORT,… in place of those that the console gave")
+    parser.add_argument(
+        "--metrics", type=listener.option, metavar="HOST:PORT", help="listen here for health and metrics"
+    )
     parser.add_argument("--version", default="", help="what the node reports as its version")
     return parser.parse_args()
 

@@ -131,20 +131,22 @@ class SharedPlan:
         if item is not None and self._seen is not None and item.mod_revision > self._seen.mod_revision:
             self._look_at(fires.seen(item), now)
 
-    def answered(self, outcome: Outcome, now: Now) -> None:
-        """The transaction sent last was carried out or refused."""
+    def answered(self, outcome: Outcome, now: Now) -> bool | None:
+        """The transaction sent last was carried out or refused. If it was a claim: whether it is granted."""
         flight, self._flight = self._flight, None
         if flight is None:
-            return
+            return None
+        job = flight.step.job if flight.step is not None else None
         if outcome.succeeded and flight.after is not None:
-            if flight.step is not None and flight.step.job is not None:
-                flight.step.job.fence = outcome.revision
+            if job is not None:
+                job.fence = outcome.revision
             if flight.step is not None and flight.step.orphaned_by:
                 self._probes.suspect(flight.step.orphaned_by)
             self._look_at(Seen(flight.after, outcome.revision), now)
         else:
             self._read(flight, outcome, now)
         self._forget_refused()
+        return job.claim.nonce in self._jobs if job is not None else None
 
     def unanswered(self, now: Now) -> None:
         """Nobody knows whether the transaction sent last was carried out, or will be: it is repeated."""
@@ -198,16 +200,9 @@ class SharedPlan:
         record = step.record if not step.settles else structs.replace(step.record, inherited=None)
         after = fires.next_version(self._seen, fires.trim(record, self._ingested, now.wall))
         own = self._keys.session(self._standing.node, right.session)
-        transaction = fires.write(
-            self._keys,
-            self._pipeline,
-            self._seen,
-            after,
-            epoch,
-            Compare.exists(own),
-            *step.also,
-            reads=(own, *step.reads),
-        )
+        also = (Compare.exists(own), *step.also)
+        reads = (own, *step.reads)
+        transaction = fires.write(self._keys, self._pipeline, self._seen, after, epoch, *also, reads=reads)
         if step.job is not None:
             step.job.fence = self._seen.mod_revision + 1
             self._jobs[step.job.claim.nonce] = step.job

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from coordination.records import CutRecord, IngestBatch, OutputRecord, Record, RunRecord, StepRecord, StreamKind
 from workers.engine.clock import Clock
-from workers.engine.journal_store import BATCH_RECORDS, CachedDocument, Store
+from workers.engine.journal_store import BATCH_RECORDS, CachedDocument, Load, Store
 from workers.engine.journal_writer import WAITS, Write, Writer
 
 T = TypeVar("T")
@@ -32,10 +32,12 @@ PRUNE_EVERY = 1000
 
 
 class Journal:
-    """One worker's journal. Open it, use it from one event loop, close it."""
+    """One worker's journal. Open it, use it from one event loop, close it. ``on_kept`` is told of each record that
+    ``state`` has taken."""
 
-    def __init__(self, path: Path, *, clock: Clock) -> None:
+    def __init__(self, path: Path, *, clock: Clock, on_kept: Callable[[Record], None] = lambda record: None) -> None:
         self._clock = clock
+        self._on_kept = on_kept
         self._writer = Writer(
             path, clock=clock, tell=self._on_loop, on_recovered=self._set_backlog, on_room=self._forget_dropped
         )
@@ -43,7 +45,7 @@ class Journal:
         self._loop: asyncio.AbstractEventLoop
         self._records = asyncio.Event()
         self._left: list[tuple[RunRecord, list[StepRecord]]] = []
-        self._backlog = 0
+        self._backlog = Load(0, 0)
         self._deliveries = 0
         self._dropped = 0
         self.born: datetime
@@ -54,7 +56,7 @@ class Journal:
         be done."""
         self._loop = asyncio.get_running_loop()
         self._writer.open(self._prepare)
-        if self._backlog:
+        if self._backlog.records:
             self._records.set()
 
     async def close(self) -> None:
@@ -67,12 +69,17 @@ class Journal:
         return tuple(filter(None, (self._writer.trouble, self._writer.shortage, self._writer.damage, dropped)))
 
     @property
+    def trouble(self) -> str:
+        """Why records, or output, cannot be made durable now; empty when they can."""
+        return self._writer.trouble or self._writer.shortage
+
+    @property
     def is_in_need(self) -> bool:
         """Nothing can be made durable now."""
         return bool(self._writer.trouble)
 
-    def backlog(self) -> int:
-        """Records not delivered yet."""
+    def backlog(self) -> Load:
+        """What is not delivered yet."""
         return self._backlog
 
     # -- what happens -------------------------------------------------------------------------------------------
@@ -85,10 +92,12 @@ class Journal:
         """
         if added:
             now = self._clock.now()
-            meanwhile = WAITS if any(map(_must_be_durable, added)) else len(added)
+            meanwhile = WAITS if any(map(_must_be_durable, added)) else Load(len(added), 0)
             self._added(
                 await self._do(lambda store: store.append("state", now, added), meanwhile=meanwhile, is_record=True)
             )
+            for record in added:
+                self._on_kept(record)
 
     async def output(self, record: OutputRecord | CutRecord) -> None:
         """Takes a piece of output; waits only when too much of it is waiting."""
@@ -161,15 +170,20 @@ class Journal:
 
     async def acknowledge(self, stream: str, sequence: int) -> None:
         """The server has the stream up to ``sequence``; less than before means: it was restored, deliver again."""
-        self._backlog -= await self._do(lambda store: store.acknowledge(stream, sequence), meanwhile=0)
+        delivered = await self._do(lambda store: store.acknowledge(stream, sequence), meanwhile=Load(0, 0))
+        self._add(Load(-delivered.records, -delivered.bytes))
         self._deliveries += 1
         if self._deliveries % PRUNE_EVERY == 0:
             before = self._clock.now() - KEEP
             await self._do(lambda store: store.prune(before, KEEP_BYTES), meanwhile=None)
 
+    async def oldest(self) -> datetime | None:
+        """When the oldest record was added that is not delivered yet."""
+        return await self._ask(lambda store: store.oldest())
+
     async def set_aside(self, stream: str, sequence: int, reason: str) -> None:
         """The server refuses this record: something that says so takes its place."""
-        await self._do(lambda store: store.set_aside(stream, sequence, reason), meanwhile=None)
+        self._add(await self._do(lambda store: store.set_aside(stream, sequence, reason), meanwhile=Load(0, 0)))
 
     async def wait_for_records(self) -> None:
         """Returns when records have been added since the last call."""
@@ -215,12 +229,15 @@ class Journal:
         else:
             self._dropped += 1
 
-    def _added(self, number: int) -> None:
-        self._backlog += number
+    def _added(self, load: Load) -> None:
+        self._add(load)
         self._records.set()
 
-    def _set_backlog(self, number: int) -> None:
-        self._backlog = number
+    def _add(self, load: Load) -> None:
+        self._backlog = Load(self._backlog.records + load.records, self._backlog.bytes + load.bytes)
+
+    def _set_backlog(self, load: Load) -> None:
+        self._backlog = load
         self._records.set()
 
     def _forget_dropped(self) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 from msgspec import Raw, json
 
@@ -54,6 +55,13 @@ class Damaged(sqlite3.DatabaseError):
     """The file does not hold what it should."""
 
     sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+
+
+class Load(NamedTuple):
+    """An amount of records, in number and in bytes of their bodies. Fewer than none: there are to be more again."""
+
+    records: int
+    bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,24 +137,25 @@ class Store:
 
     # -- writing ------------------------------------------------------------------------------------------------
 
-    def append(self, kind: StreamKind, now: datetime, added: Iterable[Record]) -> int:
-        """Adds records to this start's stream, and keeps open runs and cursors in step; how many were added.
+    def append(self, kind: StreamKind, now: datetime, added: Iterable[Record]) -> Load:
+        """Adds records to this start's stream, and keeps open runs and cursors in step; what was added.
 
         They reach the tables with ``commit``, all of a transaction in a few statements.
         """
         stream, last = self._streams[kind]
         at = encode_instant(now)
-        first = last + 1
+        first, size = last + 1, 0
         for record in added:
             body = records.encode(record)
             last += 1
+            size += len(body)
             self._added.records.append((stream, last, at, body))
             if isinstance(record, RunRecord):
                 self._added.keep_run(record, body)
             elif isinstance(record, StepRecord):
                 self._added.keep_step(record, body)
         self._streams[kind] = (stream, last)
-        return last - first + 1
+        return Load(last - first + 1, size)
 
     def put_document(self, pipeline: str, generation: int, envelope: bytes | None) -> None:
         """Keeps a document, or of a removed pipeline (None) its generation, against replay."""
@@ -243,30 +252,49 @@ class Store:
                 break
         return IngestBatch(stream=name, kind=kind, first=first, records=tuple(Raw(body) for body in bodies))
 
-    def acknowledge(self, stream: str, sequence: int) -> int:
-        """The server has this stream up to ``sequence``, which may be less than it had before it was restored. How
-        many records were delivered thereby (negative: are to be delivered again)."""
-        row = self._db.execute("SELECT acknowledged, last FROM streams WHERE stream = ?", (stream,)).fetchone()
+    def acknowledge(self, stream: str, sequence: int) -> Load:
+        """The server has this stream up to ``sequence``, which may be less than it had before it was restored. What
+        was delivered thereby (negative: is to be delivered again)."""
+        row = self._db.execute("SELECT id, acknowledged, last FROM streams WHERE stream = ?", (stream,)).fetchone()
         if row is None:
-            return 0
-        acknowledged, last = row
+            return Load(0, 0)
+        number, acknowledged, last = row
         sequence = max(0, min(sequence, last))
-        self._db.execute("UPDATE streams SET acknowledged = ? WHERE stream = ?", (sequence, stream))
-        return int(sequence - acknowledged)
+        self._db.execute("UPDATE streams SET acknowledged = ? WHERE id = ?", (sequence, number))
+        size = self._bytes(number, *sorted((acknowledged, sequence)))
+        return Load(sequence - acknowledged, size if sequence >= acknowledged else -size)
 
-    def set_aside(self, stream: str, sequence: int, reason: str) -> None:
-        """Puts a stand-in where the server refused a record, so that those behind it can pass."""
+    def set_aside(self, stream: str, sequence: int, reason: str) -> Load:
+        """Puts a stand-in where the server refused a record, so that those behind it can pass; what it adds."""
         place = "stream = (SELECT id FROM streams WHERE stream = ?) AND sequence = ?"
         row = self._db.execute(f"SELECT body FROM records WHERE {place}", (stream, sequence)).fetchone()  # noqa: S608
-        if row is not None:
-            kind = str(json.decode(row[0]).get("type", ""))
-            body = records.encode(SetAsideRecord(kind=kind, reason=reason[:500]))
-            self._db.execute(f"UPDATE records SET body = ? WHERE {place}", (body, stream, sequence))  # noqa: S608
+        if row is None:
+            return Load(0, 0)
+        kind = str(json.decode(row[0]).get("type", ""))
+        body = records.encode(SetAsideRecord(kind=kind, reason=reason[:500]))
+        self._db.execute(f"UPDATE records SET body = ? WHERE {place}", (body, stream, sequence))  # noqa: S608
+        return Load(0, len(body) - len(row[0]))
 
-    def backlog(self) -> int:
-        """Records not delivered yet."""
-        [(count,)] = self._db.execute("SELECT COALESCE(SUM(last - acknowledged), 0) FROM streams")
-        return int(count)
+    def backlog(self) -> Load:
+        """What is not delivered yet. Reads the size of each record."""
+        behind = self._db.execute("SELECT id, acknowledged, last FROM streams WHERE acknowledged < last").fetchall()
+        size = sum(self._bytes(*row) for row in behind)
+        return Load(sum(last - acknowledged for _, acknowledged, last in behind), size)
+
+    def oldest(self) -> datetime | None:
+        """When the oldest record was added that is not delivered yet."""
+        behind = self._db.execute("SELECT id, acknowledged FROM streams WHERE acknowledged < last").fetchall()
+        query = "SELECT at FROM records WHERE stream = ? AND sequence > ? ORDER BY sequence LIMIT 1"
+        found = [row for stream in behind for row in self._db.execute(query, stream)]
+        return decode_instant(min(found)[0]) if found else None
+
+    def _bytes(self, stream: int, after: int, until: int) -> int:
+        where = "stream = ? AND sequence > ? AND sequence <= ?"
+        [(size,)] = self._db.execute(
+            f"SELECT COALESCE(SUM(LENGTH(body)), 0) FROM records WHERE {where}",  # noqa: S608
+            (stream, after, until),
+        )
+        return int(size)
 
     def prune(self, before: datetime, most_bytes: int) -> None:
         """Drops delivered records older than ``before``, and more of them while the file holds over ``most_bytes``;

@@ -21,7 +21,7 @@ from typing import Any
 from coordination.records import GapRecord
 from workers.engine.clock import Clock
 from workers.engine.journal_salvage import salvage
-from workers.engine.journal_store import Store
+from workers.engine.journal_store import Load, Store
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class Writer:
         *,
         clock: Clock,
         tell: Callable[[Callable[[], None]], None],
-        on_recovered: Callable[[int], None],
+        on_recovered: Callable[[Load], None],
         on_room: Callable[[], None],
     ) -> None:
         self._path = path

@@ -48,6 +48,11 @@ class Presence:
         """What stands in the way of being seen."""
         return (self._incident,) if self._incident else ()
 
+    @property
+    def deadline(self) -> float:
+        """Until when the key lives at least (CLOCK_BOOTTIME); in the past when it does not."""
+        return self._keeper.deadline
+
     async def end_earlier_life(self) -> None:
         """Revokes the lease that an earlier process of this node left."""
         with suppress(OSError, ValueError, CoordinationError):

@@ -8,15 +8,16 @@ import signal
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
+from coordination.connectivity import Connectivity
 from coordination.crypto import CannotOpen, unseal
 from coordination.documents import PipelineDocument
 from coordination.documents import Presence as PresenceDocument
 from coordination.fires import SESSION_TTL
 from coordination.gateway import Gateway
 from coordination.keys import Keys
+from coordination.listener import Address, Listener
 from coordination.records import NodeReport
 from workers.engine.acceptance import Acceptance
 from workers.engine.capacity import Capacity
@@ -30,12 +31,15 @@ from workers.engine.guard import Guard
 from workers.engine.hands import Hands
 from workers.engine.identity import Identity
 from workers.engine.journal import Journal
+from workers.engine.metrics import Metrics
+from workers.engine.observation import Observation
 from workers.engine.occasions import occasions
 from workers.engine.plan import Decision, Plan
 from workers.engine.presence import Presence
 from workers.engine.recovery import recover
 from workers.engine.runners.cgroups import Groups
 from workers.engine.session import Session
+from workers.engine.setback import SetBack
 from workers.engine.shared import Shared
 from workers.engine.shared_runs import SharedRuns
 from workers.engine.shipper import Shipper
@@ -54,18 +58,12 @@ SHIP_PATIENCE = 5.0
 """Seconds that a stopping worker takes to deliver what it has; the rest is delivered after the next start."""
 
 
-SET_BACK = (
-    "this node's clock was ahead and was set back: fires up to %s were decided meanwhile (see the ledger) and are not "
-    "fired again"
-)
-"""What is told until then."""
-
-
 @dataclass(frozen=True, slots=True)
 class Options:
     """How this worker is run. ``grace``: seconds that running jobs get when the worker stops. ``session_ttl``: seconds
     after which others may take over what it was running, counted from its last word to etcd. ``groups``: the control
-    groups that it may use, if any."""
+    groups that it may use, if any. ``metrics``: where it listens for health and metrics, if at all, and what opens them to
+    other hosts."""
 
     state_dir: Path
     version: str = ""
@@ -74,6 +72,8 @@ class Options:
     session_ttl: float = SESSION_TTL
     labels: dict[str, str] = field(default_factory=dict)
     groups: Groups | None = None
+    metrics: Address | None = None
+    metrics_token: str = ""
 
 
 class Service:
@@ -99,18 +99,18 @@ class Service:
         self._host = socket.gethostname()
         self._supervisor = Supervisor(clock)
         self._capacity = Capacity(options.capacity)
-        self._journal = Journal(options.state_dir / "journal.db", clock=clock)
+        self._metrics = Metrics()
+        self._journal = Journal(options.state_dir / "journal.db", clock=clock, on_kept=self._metrics.recorded)
         lease_file = options.state_dir / "presence.lease"
         self._presence = Presence(gateway, self._keys.node(identity.node), self._describe, clock, lease_file)
         self._trust = Trust(identity, options.state_dir, self._look_again)
         self._watchers: list[Watcher] = []
         self._courier = courier
-        self._connected: dict[str, bool] = {}
-        self._synced = asyncio.Event()
+        self._connectivity = Connectivity(clock.monotonic)
         self._stop = asyncio.Event()
         self._draining = False
-        self._seen_at = self._started_at
-        self._decided_until: datetime | None = None
+        self._is_ready = False
+        self._set_back = SetBack(clock)
         self._guard: Guard
         self._hands: Hands
         self._plan: Plan
@@ -197,6 +197,7 @@ class Service:
             make_fires=occasions,
             known=await self._journal.remembered(),
             on_first=self._begin_shared,
+            on_claim=self._metrics.claimed,
         )
         self._shared.runs = SharedRuns(self._dispatcher, self._guard, self._clock.boottime, self._shared.ended)
         self._session = Session(
@@ -218,6 +219,8 @@ class Service:
         self._supervisor.start("rights", self._shared.tick)
 
     async def _begin(self) -> None:
+        if self._options.metrics is not None:
+            self._supervisor.start("health and metrics", self._listener(self._options.metrics).run)
         acceptance = Acceptance(self._identity.node, self._trust.keys, self._trust.former)
         settings = Settings(
             acceptance=acceptance,
@@ -250,8 +253,8 @@ class Service:
         await self._first_word(*watchers)
         await self._carry_out(self._plan.reboot())
         self._watch(self._keys.commands(self._identity.node), commands)
-        self._seen_at = datetime.max.replace(tzinfo=UTC)
         self._supervisor.start("timer", self._fire)
+        self._is_ready = True
         # What is here now stays for long: looking through all of it for garbage takes a second at 100,000 pipelines.
         gc.freeze()
         log.info("node %s (%s) is ready", self._identity.name, self._identity.node)
@@ -270,7 +273,7 @@ class Service:
         )
 
     async def _end(self) -> None:
-        self._draining = True
+        self._draining, self._is_ready = True, False
         await self._supervisor.stop("timer")
         await self._shared.settle()
         log.info("stopping; %d runs are going", self._dispatcher.running)
@@ -291,7 +294,7 @@ class Service:
     async def _fire(self) -> None:
         while True:
             now = self._clock.now()
-            self._look_at_clock(now)
+            self._set_back.look(now, self._plan.decided_until)
             await self._definitions.turn(now)
             decisions = self._plan.due(now)
             if decisions:
@@ -299,14 +302,6 @@ class Service:
             else:
                 wakes = (self._plan.next_wake(), self._definitions.next_turn())
                 await self._timer.wait_until(min((wake for wake in wakes if wake is not None), default=None))
-
-    def _look_at_clock(self, now: datetime) -> None:
-        """Set back, it makes fires wait that were decided while it was ahead: they must not be decided again."""
-        if now < self._seen_at:
-            self._decided_until = self._plan.decided_until(now)
-            if self._decided_until is not None:
-                log.error("%s", SET_BACK % self._decided_until.isoformat(timespec="seconds"))
-        self._seen_at = now
 
     async def _carry_out(self, decisions: Sequence[Decision]) -> None:
         """What changes the plan may also change when it is next due."""
@@ -330,8 +325,8 @@ class Service:
     # -- being connected and being seen -------------------------------------------------------------------------
 
     def _watch(self, prefix: str, follower: Follower) -> Watcher:
-        self._connected[prefix] = False
-        watcher = Watcher(self._gateway, prefix, follower, self._clock, self._connection)
+        self._connectivity.expect(prefix)
+        watcher = Watcher(self._gateway, prefix, follower, self._clock, self._connectivity.changed)
         self._supervisor.start(f"watch {prefix}", watcher.run)
         self._watchers.append(watcher)
         return watcher
@@ -339,9 +334,6 @@ class Service:
     def _look_again(self) -> None:
         for watcher in self._watchers:
             watcher.look_again()
-
-    def _connection(self, prefix: str, connected: bool) -> None:
-        self._connected[prefix] = connected
 
     async def _first_word(self, *watchers: Watcher) -> None:
         try:
@@ -371,8 +363,8 @@ class Service:
             clock=self._clock.now(),
             running=self._capacity.running,
             capacity=self._options.capacity,
-            backlog=self._journal.backlog(),
-            etcd_connected=all(self._connected.values()),
+            backlog=self._journal.backlog().records,
+            etcd_connected=self._connectivity.is_connected,
             draining=self._draining,
             host=self._host,
             incidents=self._incidents(),
@@ -381,8 +373,24 @@ class Service:
         )
 
     def _incidents(self) -> tuple[str, ...]:
-        parts = (self._journal, self._shipper, self._trust, self._presence, self._shared, self._supervisor)
-        clock: tuple[str, ...] = ()
-        if self._decided_until is not None and self._clock.now() < self._decided_until:
-            clock = (SET_BACK % self._decided_until.isoformat(timespec="seconds"),)
-        return (*clock, *(sentence for part in parts for sentence in part.incidents()))
+        parts = (self._set_back, self._journal, self._shipper, self._trust, self._presence, self._shared)
+        return tuple(sentence for part in (*parts, self._supervisor) for sentence in part.incidents())
+
+    def _listener(self, address: Address) -> Listener:
+        observation = Observation(
+            self._metrics,
+            self._options.version,
+            clock=self._clock,
+            journal=self._journal,
+            capacity=self._capacity,
+            shipper=self._shipper,
+            connectivity=self._connectivity,
+            report=self._report,
+            leases=self._leases,
+            started=lambda: self._is_ready,
+        )
+        return Listener(address, observation.pages, token=self._options.metrics_token)
+
+    def _leases(self) -> dict[str, float]:
+        session = {"session": self._session.deadline} if self._session.has_begun else {}
+        return {"presence": self._presence.deadline, **session}

@@ -47,7 +47,8 @@ class Session:
         self._on_lost = on_lost
         self._lease = 0
         self._name = ""
-        self._has_begun = False
+        self.has_begun = False
+        """Whether there has been anything to have a session for."""
         self._keeper = LeaseKeeper(
             gateway,
             ttl,
@@ -58,13 +59,18 @@ class Session:
             on_renewed=lambda sent, granted: self._on_kept(self._name, sent, granted),
         )
 
+    @property
+    def deadline(self) -> float:
+        """Until when the key lives at least (CLOCK_BOOTTIME); in the past when it does not."""
+        return self._keeper.deadline
+
     async def run(self) -> None:
         """Ends the session of an earlier life, then keeps one of its own until cancelled or ``aclose``."""
-        if not self._has_begun:
+        if not self.has_begun:
             with suppress(OSError, ValueError, CoordinationError):
                 earlier = int(json.loads(self._lease_file.read_text()))
                 await self._gateway.revoke(earlier, timeout=REVOKE_WITHIN)
-            self._has_begun = True
+            self.has_begun = True
         await self._keeper.run()
 
     async def aclose(self) -> None:

@@ -76,6 +76,7 @@ class Shared:
         make_fires: MakeFires,
         known: Mapping[str, bytes],
         on_first: Callable[[], None],
+        on_claim: Callable[[bool], None] = lambda granted: None,
     ) -> None:
         self._standing = standing
         self._keys = keys
@@ -85,6 +86,7 @@ class Shared:
         self._make_fires = make_fires
         self._known = dict(known)
         self._on_first = on_first
+        self._on_claim = on_claim
         self._entries: dict[str, _Entry] = {}
         self._heap: list[tuple[datetime, int, _Entry]] = []
         self._tickets = count(1)
@@ -350,7 +352,9 @@ class Shared:
             log.warning("pipeline %s: etcd: %s", entry.document.name, error)
             entry.plan.unanswered(self._now())
         else:
-            entry.plan.answered(outcome, self._now())
+            granted = entry.plan.answered(outcome, self._now())
+            if granted is not None:
+                self._on_claim(granted)
         self._poll(entry)
 
     # -- helpers ------------------------------------------------------------------------------------------------

@@ -103,6 +103,8 @@ class Shipper:
         self._reported = -REPORT_EVERY
         self.skew: float | None = None
         """Seconds by which this node's clock is ahead of the server's; None until it was measured."""
+        self.delivered = self.set_aside = self.failures = 0
+        """Records taken and refused by the console, batches that did not get through."""
 
     def incidents(self) -> tuple[str, ...]:
         """What keeps records from being delivered."""
@@ -178,9 +180,12 @@ class Shipper:
         if reply.refused is not None:
             log.error("the console refused record %d of stream %s: %s", reply.refused, batch.stream, reply.reason)
             await self._journal.set_aside(batch.stream, reply.refused, reply.reason)
+            self.set_aside += 1
         await self._journal.acknowledge(batch.stream, reply.sequence)
+        taken = batch.records[: max(reply.sequence - batch.first + 1, 0)]
+        self.delivered += len(taken)
         if batch.kind == "state":
-            self._observer.delivered(batch.records[: max(reply.sequence - batch.first + 1, 0)])
+            self._observer.delivered(taken)
         if reply.sequence >= batch.first:
             self._most = min(MOST, self._most * 2)
 
@@ -224,6 +229,7 @@ class Shipper:
         self._observer.measured(self.skew)
 
     async def _back_off(self, refusal: _Refused) -> None:
+        self.failures += 1
         if not self._trouble:
             log.warning("%s; results are kept and delivered later", refusal)
         since = self._trouble.rpartition(" since ")[2] or f"{self._clock.now():%Y-%m-%d %H:%M:%S} UTC"

@@ -3,8 +3,10 @@
 import asyncio
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
 
+from coordination import listener
 from ects_site.master import Master
 
 
@@ -16,5 +18,9 @@ class Command(BaseCommand):
         "database, follows the nodes' presence, closes runs that nobody took, and prunes the history."
     )
 
+    def add_arguments(self, parser: CommandParser) -> None:
+        listening = "HOST:PORT on which it answers /healthz, /readyz and /metrics (ECTS_MASTER_METRICS; nowhere)"
+        parser.add_argument("--metrics", type=listener.option, default=settings.ECTS_MASTER_METRICS, help=listening)
+
     def handle(self, *args: Any, **options: Any) -> None:
-        asyncio.run(Master().run())
+        asyncio.run(Master(options["metrics"]).run())
