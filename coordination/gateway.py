@@ -111,10 +111,12 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Whole revisions, in order. No events: a progress notification, nothing was missed up to ``revision``."""
+    """Whole revisions, in order. No events: a progress notification, nothing was missed up to ``revision``.
+    ``confirmed``: the store has confirmed the watch, at its beginning or after a reconnection."""
 
     revision: int
     events: tuple[Event, ...]
+    confirmed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,7 @@ class Gateway(Protocol):
     def watch(self, prefix: str, start_revision: int) -> AsyncGenerator[Batch, None]:
         """Changes below the prefix from ``start_revision`` on, for ever, without a gap.
 
-        An empty batch comes first, when the store has confirmed the watch, and again after each reconnection.
+        An empty ``confirmed`` batch comes first, and again after each reconnection.
         Reconnects by itself while the server is away for a short time and resumes at the last delivered
         revision + 1. Raises Compacted when history is gone (also when the store came back without its data),
         Unavailable when the store could not be reached for ``CALL_TIMEOUT`` seconds. ``aclose()``, and cancelling

@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import h11
 
+from coordination import addresses
+
 log = logging.getLogger(__name__)
 
 CONNECTIONS = 16
@@ -56,11 +58,10 @@ class Address(NamedTuple):
 
 def address(text: str) -> Address:
     """``HOST:PORT``, an IPv6 address in brackets. Raises ValueError with what to write instead."""
-    host, colon, port = text.strip().rpartition(":")
-    host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    if not (colon and host and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+    if not addresses.is_endpoint(text.strip()):
         raise ValueError(f"{text!r} is no HOST:PORT, such as 127.0.0.1:9703")
-    return Address(host, int(port))
+    host, _, port = text.strip().rpartition(":")
+    return Address(host.removeprefix("[").removesuffix("]"), int(port))
 
 
 def option(text: str) -> Address | None:

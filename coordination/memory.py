@@ -280,7 +280,7 @@ class MemoryGateway:
         stop = self._store.listen(lambda: loop.call_soon_threadsafe(changed.set))
         try:
             self._store.changes(prefix, start_revision)
-            yield Batch(start_revision - 1, ())
+            yield Batch(start_revision - 1, (), confirmed=True)
             while not self._closed.is_set():
                 changed.clear()
                 batch = self._store.changes(prefix, start_revision)

@@ -8,7 +8,7 @@ from pathlib import Path
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
-from coordination import logformat
+from coordination import logformat, secret_variables
 from ects_site.locations import data_dir
 
 env = environ.Env()
@@ -66,16 +66,10 @@ def secret_from(name: str) -> str:
     Raises ImproperlyConfigured when that file cannot be read or is empty.
     """
     # Not by env.str, for which a value that begins with $ is another variable's name.
-    path = os.environ.get(f"{name}_FILE")
-    if not path:
-        return os.environ.get(name, "")
     try:
-        value = Path(path).read_text().strip()
-    except OSError as error:
-        raise ImproperlyConfigured(f"{name}_FILE: {path} cannot be read: {error.strerror}") from None
-    if not value:
-        raise ImproperlyConfigured(f"{name}_FILE: {path} is empty")
-    return value
+        return secret_variables.read(name, os.environ)
+    except ValueError as error:
+        raise ImproperlyConfigured(str(error)) from None
 
 
 def encryption_keys() -> list[bytes]:

@@ -63,8 +63,7 @@ ECTS_NODE_GONE_SECONDS = env.float("ECTS_NODE_GONE_SECONDS", default=300)
 ECTS_METRICS_TOKEN = secret_from("ECTS_METRICS_TOKEN")
 """Opens ``/metrics`` to other hosts, of every process."""
 ECTS_MASTER_METRICS = env.str("ECTS_MASTER_METRICS", default="")
-ECTS_WORKER_METRICS = env.str("ECTS_WORKER_METRICS", default="")
-"""``HOST:PORT`` on which a master and a worker answer ``/healthz``, ``/readyz`` and ``/metrics``; empty: nowhere."""
+"""``HOST:PORT`` on which a master answers ``/healthz``, ``/readyz`` and ``/metrics``; empty: nowhere."""
 
 ECTS_EMAIL = {
     "host": env.str("ECTS_EMAIL_HOST", default=""),

@@ -88,7 +88,7 @@ class Stream:
 async def follow(connection: AsyncConnection, state: WatchState) -> AsyncGenerator[Batch, None]:
     """The batches of one watch, for ever; ends only when the client is closed.
 
-    Each time the server has confirmed the watch, anew or again, an empty batch says so. Raises Compacted,
+    Each time the server has confirmed the watch, anew or again, a batch says so. Raises Compacted,
     AuthenticationFailed, PermissionDenied, InvalidRequest, or Unavailable when the watch could not be created for
     CALL_TIMEOUT seconds.
     """
@@ -96,7 +96,7 @@ async def follow(connection: AsyncConnection, state: WatchState) -> AsyncGenerat
         try:
             stream = await _create(connection, state)
             try:
-                yield Batch(state.next_revision - 1, ())
+                yield Batch(state.next_revision - 1, (), confirmed=True)
                 while True:
                     batch = state.receive(await stream.receive())
                     if batch is not None:

@@ -55,6 +55,32 @@ class TestRule1:
         assert start.run == fire_run_id(PIPELINE, wall(110), SHARED, 1)
         assert start.fence == outcome.revision
 
+    def test_whoever_claims_is_told_whether_it_was_granted(self, cluster: Cluster, worker: Worker) -> None:
+        second = cluster.workers[1]
+        second.settle()
+        cluster.time = 112.0
+        worker.poll()
+        second.poll()
+        granted, refused = worker.commit(), second.commit()
+        assert worker.plan.answered(granted, worker.now()) is True
+        assert second.plan.answered(refused, second.now()) is False
+        worker.poll()
+        (start,) = worker.starts
+        worker.plan.ended(start.run, "succeeded", "")
+        worker.poll()
+        assert worker.plan.answered(worker.commit(), worker.now()) is None, "an ending is no claim"
+
+    def test_a_claim_whose_answer_was_lost_counts_as_granted(self, cluster: Cluster, worker: Worker) -> None:
+        cluster.time = 110.0
+        worker.poll()
+        worker.commit()
+        worker.plan.unanswered(worker.now())
+        cluster.time = 111.0
+        worker.poll()
+        refused = worker.commit()
+        assert not refused.succeeded
+        assert worker.plan.answered(refused, worker.now()) is True
+
     def test_of_two_claims_one_is_refused_and_sees_the_other(self, cluster: Cluster, worker: Worker) -> None:
         second = cluster.workers[1]
         second.settle()

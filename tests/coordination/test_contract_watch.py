@@ -42,7 +42,7 @@ def apply(state: dict[str, bytes], changes: list[Event]) -> dict[str, bytes]:
 async def test_the_first_batch_says_that_the_watch_stands(live_store: Harness) -> None:
     revision = (await live_store.gateway.snapshot(live_store.prefix)).revision
     async with aclosing(live_store.gateway.watch(live_store.prefix, revision + 1)) as watch:
-        assert await anext(watch) == Batch(revision, ())
+        assert await anext(watch) == Batch(revision, (), confirmed=True)
 
 
 async def test_puts_and_deletions_arrive_with_their_revisions(live_store: Harness) -> None:

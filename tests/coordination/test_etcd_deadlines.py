@@ -152,7 +152,7 @@ async def test_watches_notice_that_nobody_is_there(mute: str, silent: str, own_e
     async with asyncio.timeout(25):
         *failures, replaced = await asyncio.gather(anext(watch), *map(follow, clients), return_exceptions=True)
     assert all(isinstance(failure, Unavailable) for failure in failures), failures
-    assert replaced == [Batch(0, ()), Batch(0, ())]
+    assert replaced == [Batch(0, (), confirmed=True)] * 2
     for client in clients:
         await client.close()
 

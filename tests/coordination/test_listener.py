@@ -150,7 +150,7 @@ def test_addresses(text: str, expected: tuple[str, int]) -> None:
     assert str(address(text)) == text.strip()
 
 
-@pytest.mark.parametrize("text", ["", "9703", ":9703", "host:", "host:0", "host:65536", "host:x", "host:-1", "host:٣"])
+@pytest.mark.parametrize("text", ["", "9703", ":9703", "host:", "host:0", "host:65536", "host:x", "host:-1"])
 def test_no_addresses(text: str) -> None:
     with pytest.raises(ValueError, match=r"is no HOST:PORT, such as 127\.0\.0\.1:9703"):
         address(text)

@@ -81,9 +81,8 @@ class Installation(Client):
     def add_worker(self, name: str) -> subprocess.Popen[bytes]:
         token = self.post("enrolment-tokens/", {"node": None, "uses": 1, "expires_in": 600})["token"]
         state = self.directory / f"worker-{name}"
-        worker = self.manage(
-            "runworker", "--server", self.url, "--name", name, "--state-dir", str(state), ECTS_ENROLMENT_TOKEN=token
-        )
+        more = {"ECTS_ENROLMENT_TOKEN": token, "ECTS_WORKER_METRICS": ""}
+        worker = self.manage("runworker", "--server", self.url, "--name", name, "--state-dir", str(state), **more)
         self.workers.append(worker)
         wait_for(
             f"{name} is online", lambda: [n for n in self.nodes() if n["name"] == name and n["status"] == "online"]

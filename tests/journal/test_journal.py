@@ -20,6 +20,7 @@ from coordination.records import (
     StepRecord,
     Trigger,
 )
+from tests.clock import FakeClock
 from workers.engine.clock import SystemClock
 from workers.engine.journal import Journal
 from workers.engine.journal_store import Store
@@ -144,6 +145,53 @@ async def test_what_is_no_longer_kept_is_named_as_a_gap(journal: Journal) -> Non
     assert gap == GapRecord(count=3, spans=3, reason="no longer kept by the worker")
     await journal.acknowledge(batch.stream, 3)
     assert await delivered(journal) == [applied(3), applied(4)]
+
+
+async def test_the_backlog_is_counted_as_the_tables_have_it(tmp_path: Path) -> None:
+    async def counted(journal: Journal) -> int:
+        held = await journal._ask(lambda store: store.backlog())
+        assert journal.backlog() == held
+        return held.bytes
+
+    journal = await reopened(tmp_path / "journal.db")
+    sizes = [await counted(journal)]
+    await journal.state(applied(1), applied(22), applied(333))
+    await journal.output(OutputRecord(run="r", index=0, number=0, offset=0, data=b"x" * 100))
+    while journal.backlog().records < 4:
+        await journal.wait_for_records()
+    sizes.append(await counted(journal))
+    batch = await journal.next_batch("state")
+    assert batch is not None
+    await journal.set_aside(batch.stream, 2, "no" * 50)
+    sizes.append(await counted(journal))
+    await journal.acknowledge(batch.stream, 2)
+    sizes.append(await counted(journal))
+    await journal.acknowledge(batch.stream, 0)
+    sizes.append(await counted(journal))
+    await journal.close()
+    journal = await reopened(tmp_path / "journal.db")
+    sizes.append(await counted(journal))
+    await journal.close()
+    nothing, all_of_it, one_longer, delivered_two, again, reopened_with = sizes
+    assert nothing == 0 < delivered_two < all_of_it < one_longer == again == reopened_with
+
+
+async def test_the_oldest_that_waits(tmp_path: Path) -> None:
+    clock = FakeClock()
+    journal = Journal(tmp_path / "journal.db", clock=clock)
+    await journal.open()
+    assert await journal.oldest() is None
+    for number in range(3):
+        await journal.state(applied(number))
+        clock.step(10)
+    assert await journal.oldest() == clock.now() - timedelta(seconds=30)
+    batch = await journal.next_batch("state")
+    assert batch is not None
+    await journal.acknowledge(batch.stream, 2)
+    assert await journal.oldest() == clock.now() - timedelta(seconds=10)
+    await journal.acknowledge(batch.stream, 3)
+    assert await journal.oldest() is None
+    await journal.close()
 
 
 async def test_a_refused_record_is_set_aside_in_its_place(journal: Journal) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from msgspec import structs
 
-from coordination import listener, logformat
+from coordination import listener, logformat, secret_variables
 from coordination.etcd import AsyncEtcd
 from coordination.fires import SESSION_TTL
 from workers.engine import ondemand
@@ -28,11 +28,16 @@ GARBAGE = 20_000
 
 
 def main() -> int:
-    """Exit status 0 after an orderly stop, 2 when this state directory cannot be used."""
+    """Exit status 0 after an orderly stop, 2 when this state directory or a setting cannot be used."""
     arguments = _parse()
     _log_as(os.environ.get("ECTS_LOG_LEVEL", "INFO"), os.environ.get("ECTS_LOG_FORMAT", "line"))
     # A run makes some hundred objects and frees them by itself: looking for garbage at each 700 is a tenth of its cost.
     gc.set_threshold(GARBAGE)
+    try:
+        metrics_token = secret_variables.read("ECTS_METRICS_TOKEN", os.environ)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
     options = Options(
         state_dir=arguments.state_dir,
         version=arguments.version,
@@ -42,6 +47,7 @@ def main() -> int:
         labels=dict(label.partition("=")[::2] for label in arguments.label),
         groups=cgroups.delegated(),
         metrics=arguments.metrics,
+        metrics_token=metrics_token,
     )
     controllers = ", ".join(sorted(options.groups.controllers)) if options.groups else ""
     log.info(

@@ -62,8 +62,8 @@ SHIP_PATIENCE = 5.0
 class Options:
     """How this worker is run. ``grace``: seconds that running jobs get when the worker stops. ``session_ttl``: seconds
     after which others may take over what it was running, counted from its last word to etcd. ``groups``: the control
-    groups that it may use, if any. ``metrics``: where it listens for health and metrics, if at all, and what opens them to
-    other hosts."""
+    groups that it may use, if any. ``metrics``: where it listens for health and metrics, if at all; ``metrics_token``
+    opens the latter to other hosts."""
 
     state_dir: Path
     version: str = ""

@@ -74,7 +74,6 @@ class Watcher:
         self._again.clear()
         snapshot = await self._gateway.snapshot(self._prefix)
         self._retry = RETRY
-        self._on_connection(self._prefix, True)
         await self._follower.snapshot(snapshot.items)
         self.synced.set()
         watch = self._gateway.watch(self._prefix, snapshot.revision + 1)
@@ -87,6 +86,8 @@ class Watcher:
                         return
                     if (batch := coming.result()) is None:
                         return
+                    if batch.confirmed:
+                        self._on_connection(self._prefix, True)
                     if batch.events:
                         await self._follower.events(batch.events)
 

@@ -5,19 +5,33 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from coordination.listener import Address
+
 KEPT = (
     *("PATH", "HOME", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME", "PYTHONPATH"),
-    *("ECTS_LOG_LEVEL", "ECTS_LOG_FORMAT", "SSL_CERT_FILE", "SSL_CERT_DIR", "MALLOC_ARENA_MAX"),
+    *("ECTS_LOG_LEVEL", "ECTS_LOG_FORMAT", "ECTS_METRICS_TOKEN", "ECTS_METRICS_TOKEN_FILE"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "MALLOC_ARENA_MAX"),
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy"),
 )
-"""What the engine gets of this environment; no setting and no secret of the console is among it."""
+"""What the engine gets of this environment: no setting of the console, no secret but the one that opens its metrics."""
 
 
-def command(state_dir: Path, *, version: str, capacity: str, grace: str, labels: Iterable[str], etcd: str) -> list[str]:
-    """The engine's command line. ``labels`` are ``NAME=VALUE``; ``etcd``: endpoints in place of the console's."""
+def command(
+    state_dir: Path,
+    *,
+    version: str,
+    capacity: str,
+    grace: str,
+    labels: Iterable[str],
+    etcd: str,
+    metrics: Address | None,
+) -> list[str]:
+    """The engine's command line. ``labels`` are ``NAME=VALUE``; ``etcd``: endpoints in place of the console's;
+    ``metrics``: where it listens for health and metrics."""
     words = [sys.executable, "-m", "workers.engine", "--state-dir", str(state_dir), "--version", version]
     words += ["--capacity", capacity, "--grace", grace]
     words += [word for label in labels for word in ("--label", label)]
+    words += ["--metrics", str(metrics)] if metrics else []
     return [*words, "--etcd", etcd] if etcd else words
 
 

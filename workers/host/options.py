@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 from uuid import UUID
 
-from coordination import addresses
+from coordination import addresses, listener
 
 T = TypeVar("T")
 
@@ -17,14 +17,16 @@ HELP = (
 )
 
 
-def add(parser: argparse.ArgumentParser, state_dir: Path) -> None:
-    """``state_dir`` is where the identity and the journal are unless told otherwise."""
+def add(parser: argparse.ArgumentParser, state_dir: Path, metrics: str) -> None:
+    """``state_dir`` is where the identity and the journal are unless told otherwise, ``metrics`` where it listens."""
     _add_joining(parser)
     parser.add_argument("--state-dir", type=Path, default=state_dir, help=f"identity and journal ({state_dir})")
     parser.add_argument("--etcd", type=_etcd, default="", help="HOST:PORT,… in place of what the console says")
     parser.add_argument("--config", type=_config, default="", help="key of the shared settings; the console says it")
     parser.add_argument("--capacity", type=_number(int), default="256", help="runs at once; the excess waits (256)")
     parser.add_argument("--grace", type=_number(float), default="10", help="seconds for runs when it stops (10)")
+    listening = "HOST:PORT where it answers /healthz, /readyz and /metrics (ECTS_WORKER_METRICS; nowhere)"
+    parser.add_argument("--metrics", type=listener.option, default=metrics, help=listening)
     parser.add_argument("--label", type=_label, action="append", default=[], help="NAME=VALUE; may be repeated")
 
 

@@ -21,7 +21,7 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        options.add(parser, settings.DATA_DIR / "worker")
+        options.add(parser, settings.DATA_DIR / "worker", os.environ.get("ECTS_WORKER_METRICS", ""))
 
     def handle(self, *args: Any, **given: Any) -> None:
         state_dir: Path = given["state_dir"].resolve()
@@ -42,5 +42,6 @@ class Command(BaseCommand):
             grace=given["grace"],
             labels=given["label"],
             etcd=given["etcd"],
+            metrics=given["metrics"],
         )
         handover.become(command, handover.environment(os.environ), settings.BASE_DIR)
