@@ -14,7 +14,7 @@ from workers.host import handover, options
 
 def _parse(*words: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    options.add(parser, Path("/var/lib/ects"))
+    options.add(parser, Path("/var/lib/ects"), "[::1]:9703")
     return parser.parse_args(words)
 
 
@@ -43,6 +43,7 @@ def test_the_original_system_s_flags_are_taken() -> None:
         ["--capacity", "-1"],
         ["--capacity", "many"],
         ["--grace", "nan"],
+        ["--metrics", "9703"],
     ],
 )
 def test_what_cannot_be_is_refused(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -52,9 +53,13 @@ def test_what_cannot_be_is_refused(wrong: list[str], capsys: pytest.CaptureFixtu
 
 
 def test_the_engine_gets_what_it_needs_and_no_secret() -> None:
-    words = handover.command(Path("/s"), version="1", capacity="2", grace="3", labels=["a=b"], etcd="e:1")
+    metrics = _parse().metrics
+    words = handover.command(
+        Path("/s"), version="1", capacity="2", grace="3", labels=["a=b"], etcd="e:1", metrics=metrics
+    )
     assert " ".join(words[1:]) == (
-        "-m workers.engine --state-dir /s --version 1 --capacity 2 --grace 3 --label a=b --etcd e:1"
+        "-m workers.engine --state-dir /s --version 1 --capacity 2 --grace 3 --label a=b --metrics [::1]:9703 "
+        "--etcd e:1"
     )
     kept = handover.environment({"PATH": "/bin", "ECTS_ENROLMENT_TOKEN": "x", "ECTS_SECRET_KEY": "y"})
     assert kept == {"PATH": "/bin", "MALLOC_ARENA_MAX": "2"}
