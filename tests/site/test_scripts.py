@@ -13,6 +13,7 @@ SCRIPTS = [
     "scripts/bench",
     "scripts/simulate",
     "scripts/cluster",
+    "scripts/newest-etcd",
     ".ci/run",
 ]
 
