@@ -20,8 +20,8 @@ def web(password: str, user: str = "bench") -> Iterator[tuple[str, httpx.Client]
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     command = [
-        *(sys.executable, "-m", "gunicorn", "ects_site.wsgi", "--bind", f"127.0.0.1:{port}", "--workers", "2"),
-        *("--worker-class", "gthread", "--threads", "32", "--no-control-socket", "--log-level", "warning"),
+        *(sys.executable, "-m", "gunicorn", "--config", "ects_site/web_server.py"),
+        *("--bind", f"127.0.0.1:{port}", "--log-level", "warning"),
     ]
     process = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"ECTS_PORT": str(port)})
     base = f"http://127.0.0.1:{port}"

@@ -101,9 +101,8 @@ class Web:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        command = [sys.executable, "-m", "gunicorn", "ects_site.wsgi:application", "--chdir", str(ROOT)]
-        command += ["--bind", f"127.0.0.1:{self.port}", "--worker-class", "gthread", "--workers", "2"]
-        command += ["--threads", "16", "--keep-alive", "15", "--no-control-socket", "--log-level", "warning"]
+        command = [sys.executable, "-m", "gunicorn", "--config", str(ROOT / "ects_site" / "web_server.py")]
+        command += ["--bind", f"127.0.0.1:{self.port}", "--threads", "16", "--log-level", "warning"]
         self._process = subprocess.Popen(command)
 
     def wait(self) -> None:

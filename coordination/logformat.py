@@ -4,6 +4,7 @@ import logging
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
@@ -11,6 +12,8 @@ RUN: ContextVar[str] = ContextVar("run", default="")
 """The uuid of the run that the current task works on."""
 
 FORMATS = ("line", "json")
+
+_PLAIN = str | int | float | bool | None | datetime | UUID
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -30,7 +33,7 @@ class Lines(logging.Formatter):
 
 class JsonLines(logging.Formatter):
     """One JSON object a line: ``time`` (ISO 8601, UTC), ``level``, ``logger``, ``message``, ``run`` where there is one,
-    ``traceback``, and whatever the call gave as ``extra``."""
+    ``traceback``, and the plain values that the call gave as ``extra``: who knows what an object's words would tell."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The object, without a line feed in it."""
@@ -42,10 +45,14 @@ class JsonLines(logging.Formatter):
         }
         if run := RUN.get():
             line["run"] = run
-        line |= {name: value for name, value in vars(record).items() if name not in _STANDARD and name not in line}
+        line |= {
+            name: value
+            for name, value in vars(record).items()
+            if name not in _STANDARD and name not in line and isinstance(value, _PLAIN)
+        }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return msgspec.json.encode(line, enc_hook=repr).decode()
+        return msgspec.json.encode(line).decode()
 
 
 def formatter(name: str) -> logging.Formatter:

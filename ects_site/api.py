@@ -21,6 +21,7 @@ from rest_framework.views import APIView
 from rest_framework.views import exception_handler as drf_exception_handler
 
 from coordination.errors import CoordinationError
+from ects_site import web_metrics
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,8 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
     if isinstance(exc, OperationalError | InterfaceError | CoordinationError):
         part = "etcd" if isinstance(exc, CoordinationError) else "The database"
         log.error("%s does not answer: %s", part, exc)
+        if not isinstance(exc, CoordinationError):
+            web_metrics.database_failed()
         detail = f"{part} does not answer now: try again in a moment."
         return Response({"detail": detail}, status.HTTP_503_SERVICE_UNAVAILABLE, headers={"Retry-After": "2"})
     return drf_exception_handler(exc, context)

@@ -139,6 +139,17 @@ def etcd_endpoints() -> list[str]:
     return [private.read_text().strip()] if private.exists() else ["127.0.0.1:2379"]
 
 
+def web_address() -> str:
+    """``ECTS_BIND`` and ``ECTS_PORT`` as gunicorn wants them."""
+    host = env.str("ECTS_BIND", default="0.0.0.0")  # noqa: S104 - a console is there to be reached
+    return f"[{host}]:{port()}" if ":" in host else f"{host}:{port()}"
+
+
+def port() -> int:
+    """``ECTS_PORT``: where the console is."""
+    return int(env.int("ECTS_PORT", default=9701))
+
+
 _TLS = {
     **dict.fromkeys(("", "0", "false", "no", "off", "none"), "none"),
     **dict.fromkeys(("1", "true", "yes", "on", "starttls"), "starttls"),

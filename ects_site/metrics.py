@@ -1,27 +1,40 @@
-"""``/metrics`` in the text format of Prometheus: what the console knows of nodes, outbox and runs."""
+"""``/metrics`` in the text format of Prometheus: what the console knows of nodes, outbox and runs, and has counted."""
 
-from collections.abc import Iterator
+import logging
+import platform
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 from django.conf import settings
 from django.core.exceptions import ObjectDoesNotExist
+from django.db import Error, connection
 from django.db.models import Count, Sum
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
-from prometheus_client.metrics_core import GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from coordination.listener import REFUSED, may_read_metrics
+from ects_site import web_metrics
 from logs.models import Rollup, Run
 from logs.rollups import EVERY
 from pipelines import outbox
 from pipelines.models import Control, Pipeline
 from workers.models import Node
 
+log = logging.getLogger(__name__)
+
 HOURS = 24
 """Of which the runs are told."""
+
+PATIENCE = 5.0
+"""Seconds for the database's answer. Without one, what the process has counted is told all the same."""
+
+# Bounded: while the database hangs, those who ask do not take the threads of the requests.
+_threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="metrics")
 
 
 def metrics(request: HttpRequest) -> HttpResponse:
@@ -29,7 +42,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
     if not _may_read(request):
         return HttpResponse(REFUSED, status=403, content_type="text/plain")
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(Console())
+    registry.register(Families([*_own(), *web_metrics.collect(), *_of_database()]))
     return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
@@ -41,16 +54,46 @@ def _may_read(request: HttpRequest) -> bool:
     return bool(request.user.is_authenticated and request.user.is_staff)
 
 
-class Console(Collector):
-    """Reads the database when asked; every query goes by an index, whatever the history's size."""
+class Families(Collector):
+    """Metrics that have been collected already."""
 
-    def collect(self) -> Iterator[Metric]:
-        """The families of metrics; docs/reference/metrics.md tells of each."""
-        yield InfoMetricFamily("ects_console", "The console's version.", {"version": settings.VERSION})
-        yield from _nodes()
-        yield from _outbox()
-        yield from _runs()
-        yield _gauge("ects_paused", "1 while everything is paused.", _is_paused())
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = list(families)
+
+    def collect(self) -> Iterable[Metric]:
+        """All of them."""
+        return self._families
+
+
+def _own() -> Iterator[Metric]:
+    labels = ["process", "version", "python"]
+    build = GaugeMetricFamily("ects_build_info", "1; what runs here.", labels=labels)
+    build.add_metric(["web", settings.VERSION, platform.python_version()], 1)
+    yield build
+
+
+def _of_database() -> Iterator[Metric]:
+    """What the database has, if it answers."""
+    reading = _threads.submit(_read)
+    families: list[Metric] = []
+    try:
+        families = reading.result(PATIENCE)
+    except TimeoutError:
+        reading.cancel()
+        log.warning("metrics: the database does not answer within %g s", PATIENCE)
+    except Error as error:
+        log.warning("metrics: the database does not answer: %s", error)
+    yield _gauge("ects_database_reached", "1 when the database has answered this scrape.", bool(families))
+    yield from families
+
+
+def _read() -> list[Metric]:
+    """Every query goes by an index, whatever the history's size."""
+    try:
+        paused = _gauge("ects_paused", "1 while everything is paused.", _is_paused())
+        return [*_nodes(), *_outbox(), *_runs(), paused]
+    finally:
+        connection.close()
 
 
 def _nodes() -> Iterator[Metric]:

@@ -19,6 +19,7 @@ from ects_site.environment import (
     etcd_endpoints,
     load_settings_file,
     log_format,
+    port,
     secret,
     secret_from,
 )
@@ -28,7 +29,7 @@ FROM_SETTINGS_FILE = load_settings_file()
 """Names of the variables that ``init`` has set."""
 
 DATA_DIR = data_dir()
-ECTS_PORT = env.int("ECTS_PORT", default=9701)
+ECTS_PORT = port()
 ECTS_SERVER_URL = env.str("ECTS_SERVER_URL", default=f"http://127.0.0.1:{ECTS_PORT}").rstrip("/")
 
 SECRET_KEY, *SECRET_KEY_FALLBACKS = secret("SECRET_KEY").splitlines()
@@ -103,6 +104,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "ects_site.request_metrics.RequestMetrics",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -265,7 +267,12 @@ LOGGING = {
     "formatters": {"chosen": {"()": logformat.formatter, "name": log_format()}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "chosen"}},
     "root": {"handlers": ["console"], "level": env.str("ECTS_LOG_LEVEL", default="INFO")},
-    "loggers": {"axes": {"level": "WARNING"}, "django.server": {"level": "WARNING"}, "httpx": {"level": "WARNING"}},
+    "loggers": {
+        "axes": {"level": "WARNING"},
+        "django.server": {"level": "WARNING"},
+        "django.request": {"level": "ERROR"},
+        "httpx": {"level": "WARNING"},
+    },
 }
 
 PRIMARY = {

@@ -140,11 +140,8 @@ class Single:
         addresses = [self._bind] if self._bind in (EVERYWHERE, LOOPBACK, "::") else [self._bind, LOOPBACK]
         binds = [word for address in addresses for word in ("--bind", f"{_in_url(address)}:{settings.ECTS_PORT}")]
         return python(
-            *("-m", "gunicorn", "ects_site.wsgi:application", "--chdir", str(settings.BASE_DIR)),
-            *(*binds, "--worker-class", "gthread"),
-            *("--workers", "2", "--threads", "32", "--timeout", "60", "--graceful-timeout", "10"),
-            *("--keep-alive", "15", "--no-control-socket", "--log-level", "warning"),
-            *("--logger-class", "ects_site.web_log.Logger"),
+            *("-m", "gunicorn", "--config", str(settings.BASE_DIR / "ects_site" / "web_server.py")),
+            *(*binds, "--log-level", "warning"),
         )
 
     def _worker(self) -> list[str]:

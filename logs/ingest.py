@@ -1,5 +1,6 @@
 """``POST /api/v1/ingest/``: the door by which every result comes in."""
 
+import time
 import zlib
 from typing import Any
 
@@ -15,6 +16,7 @@ from coordination import records
 from coordination.records import IngestReply
 from logs.harvest import Malformed
 from logs.intake import take
+from logs.signals import batch_answered
 
 MOST_BYTES = 16 << 20
 """A batch larger than this, unpacked, is refused."""
@@ -28,7 +30,7 @@ class IngestView(APIView):
 
     def post(self, request: Request) -> HttpResponse:
         """200 with an ``IngestReply``; 400 for what is not a batch at all."""
-        now = timezone.now()
+        now, began = timezone.now(), time.perf_counter()
         try:
             batch = records.decode_batch(_body(request._request))
             caller: Any = request.user  # a node: logs know them by id and name only
@@ -37,6 +39,9 @@ class IngestView(APIView):
             raise ParseError(f"not a batch: {error}") from None
         except Malformed as error:
             reply = IngestReply(sequence=0, server_time=now, refused=batch.first, reason=error.reason)
+        if batch.records:
+            seconds = time.perf_counter() - began
+            batch_answered.send(sender=type(self), refused=reply.refused is not None, seconds=seconds)
         return HttpResponse(records.encode(reply), content_type="application/json")
 
 

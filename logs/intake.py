@@ -144,7 +144,14 @@ def _write(batch: IngestBatch, name: UUID, unpacked: Unpacked, crop: _Crop, send
         signals.documents_applied.send(sender=take, node=sender.node, records=harvest.applied)
     if harvest.refused:
         signals.documents_refused.send(sender=take, node=sender.node, records=harvest.refused)
+    taken = {"node": sender.node, "records": unpacked.last - stream.sequence, "lag": _lag(harvest, sender.now)}
+    transaction.on_commit(lambda: signals.records_taken.send(sender=take, **taken))
     return unpacked.last
+
+
+def _lag(harvest: Harvest, now: datetime) -> float | None:
+    ends = [run.finished_at for run in harvest.runs.values() if run.finished_at is not None]
+    return (now - min(ends)).total_seconds() if ends else None
 
 
 def _write_runs(crop: _Crop, sender: _Sender) -> None:

@@ -1,7 +1,12 @@
 """``/metrics``: who may read it, and that its figures are those of the database."""
 
+import json
+import socket
+import subprocess
+import sys
 import uuid
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -11,9 +16,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from coordination.records import RunRecord
 from logs import history
 from pipelines.models import Control, Publication
+from tests.logs.makers import Worker, run
+from tests.site.processes import ROOT, environment
 from workers.models import Node
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(transaction=True)  # they are read beside the request
 
 
 def read(client, **headers) -> dict[tuple[str, ...], float]:
@@ -74,6 +81,28 @@ def test_an_empty_installation(client) -> None:
     assert found["ects_outbox_pending",] == found["ects_outbox_oldest_seconds",] == found["ects_runs_running",] == 0
 
 
+def test_ingest_is_counted(client) -> None:
+    def grown(before: dict[tuple[str, ...], float], name: str, *labels: str) -> float:
+        return read(client)[name, *labels] - before[name, *labels]
+
+    worker, before = Worker("one"), read(client)
+    now = timezone.now()
+    ended = run(1, "succeeded", started_at=now, finished_at=now - timedelta(seconds=3))
+    worker.send(1, ended, run(2))
+    worker.send(1, ended, run(2))
+    assert grown(before, "ects_ingest_batches_total", "taken") == 2
+    assert grown(before, "ects_ingest_records_total") == 2, "a repetition brings nothing new"
+    assert grown(before, "ects_ingest_lag_seconds_count") == 1
+    assert 3 <= grown(before, "ects_ingest_lag_seconds_sum") < 30
+    assert grown(before, "ects_ingest_seconds_count") == 2
+    other = Worker("two")
+    assert other.send(1, run(1)).get("refused") == 1
+    assert grown(before, "ects_ingest_batches_total", "refused") == 1
+    assert worker.post(b"nonsense").status_code == 400
+    assert grown(before, "ects_http_requests_total", "ingest", "2xx") == 3
+    assert grown(before, "ects_http_requests_total", "ingest", "4xx") == 1
+
+
 def test_others_need_the_token(client, settings) -> None:
     far = {"REMOTE_ADDR": "192.0.2.1"}
     assert client.get("/metrics", **far).status_code == 403
@@ -91,3 +120,39 @@ def test_staff_may_look(client) -> None:
     assert client.get("/metrics", REMOTE_ADDR="192.0.2.1").status_code == 403
     client.force_login(users.create_user("operator", password="x", is_staff=True))
     assert client.get("/metrics", REMOTE_ADDR="192.0.2.1").status_code == 200
+
+
+ASK = """
+import json, sys, time, django
+django.setup()
+from django.test import Client
+client, form = Client(raise_request_exception=False), {"username": "a", "password": "b"}
+if sys.argv[1] == "refuses":
+    assert client.post("/admin/login/", form).status_code == 500
+    assert client.post("/api/v1/auth/token/", form).status_code == 503
+began = time.monotonic()
+reply = client.get("/metrics")
+print(json.dumps([reply.status_code, reply.content.decode(), time.monotonic() - began]))
+"""
+
+
+@pytest.mark.parametrize(("how", "failed"), [("refuses", 2), ("hangs", 0)])
+def test_without_the_database_what_was_counted_is_told(tmp_path: Path, how: str, failed: int) -> None:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        if how == "hangs":
+            server.listen()
+        env = environment(
+            tmp_path,
+            DJANGO_SETTINGS_MODULE="ects_site.settings",
+            ECTS_DATABASE_URL=f"mysql://u:p@127.0.0.1:{server.getsockname()[1]}/d",
+        )
+        asked = subprocess.run(
+            [sys.executable, "-c", ASK, how], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=True
+        )
+    status, text, seconds = json.loads(asked.stdout)
+    assert status == 200
+    assert seconds < 7
+    assert "\nects_database_reached 0.0\n" in text
+    assert f"\nects_database_errors_total {failed}.0\n" in text
+    assert "ects_outbox_pending" not in text
