@@ -5,13 +5,19 @@ seconds. A field that is added later has a default, so that an older worker and 
 """
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import Struct, field, json
+from msgspec import Meta, Struct, field, json
 
 FORMAT = 1
 """The newest format of documents that this code knows. A document is written in the lowest format that says all it
 has to, so that older workers take whatever they can do; a worker refuses what is newer, by the name of ``needs``."""
+
+Instant = Annotated[datetime, Meta(tz=True)]
+Generation = Annotated[int, Meta(ge=0, le=2**62)]
+"""As journals and databases hold it."""
+Seconds = Annotated[float, Meta(ge=0, le=1e9)]
+"""More than thirty years would be beyond what instants can hold."""
 
 Kind = Literal["shell", "http", "hook", "mail"]
 Dependence = Literal["strong", "weak"]
@@ -58,9 +64,9 @@ class StepDocument(Struct, frozen=True, kw_only=True, omit_defaults=True):
     task: TaskDocument
     position: int
     dependence: Dependence = "strong"
-    timeout: float = 0
+    timeout: Seconds = 0
     retries: int = 0
-    interval: float = 0
+    interval: Seconds = 0
     directory: str = ""
     user: str = ""
     environment: dict[str, str] = {}
@@ -102,28 +108,28 @@ class PipelineDocument(Struct, frozen=True, kw_only=True, tag="pipeline", tag_fi
     format: int = FORMAT
     pipeline: str
     node: str
-    generation: int
-    not_before: datetime
+    generation: Generation
+    not_before: Instant
     name: str
     schedule: str
     timezone: str = "UTC"
     dst_gap: Literal["shift", "skip"] = "shift"
     dst_repeat: Literal["first", "both"] = "first"
-    starts_at: datetime | None = None
-    ends_at: datetime | None = None
-    jitter: float = 0
+    starts_at: Instant | None = None
+    ends_at: Instant | None = None
+    jitter: Seconds = 0
     blackouts: tuple[dict[str, Any], ...] = ()
     misfire: Misfire = "skip"
-    misfire_grace: float = 60
-    misfire_window: float = 86400
+    misfire_grace: Seconds = 60
+    misfire_window: Seconds = 86400
     misfire_cap: int = 100
     overlap: Overlap = "skip"
     placement: Placement = "every"
     on_node_loss: OnNodeLoss = "abandon"
-    standby_delay: float = 2
+    standby_delay: Seconds = 2
     nodes: tuple[str, ...] = ()
     paused: bool = False
-    timeout: float = 0
+    timeout: Seconds = 0
     steps: tuple[StepDocument, ...] = ()
     on_success: TaskDocument | None = None
     on_failure: TaskDocument | None = None
@@ -138,7 +144,7 @@ class Tombstone(Struct, frozen=True, kw_only=True, tag="tombstone", tag_field="t
     format: int = FORMAT
     pipeline: str
     node: str
-    generation: int
+    generation: Generation
     reason: Literal["deleted", "disabled", "unbound"] = "unbound"
 
 
@@ -148,8 +154,8 @@ class RunCommand(Struct, frozen=True, kw_only=True, tag="run", tag_field="type",
     format: int = FORMAT
     id: str
     node: str
-    issued_at: datetime
-    expires_at: datetime
+    issued_at: Instant
+    expires_at: Instant
     run: str
     document: PipelineDocument
     environment: dict[str, str] = {}
@@ -162,8 +168,8 @@ class KillCommand(Struct, frozen=True, kw_only=True, tag="kill", tag_field="type
     format: int = FORMAT
     id: str
     node: str
-    issued_at: datetime
-    expires_at: datetime
+    issued_at: Instant
+    expires_at: Instant
     run: str
     requested_by: str = ""
 
@@ -172,7 +178,7 @@ class SharedConfig(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Settings for every node: no secret and no key in it."""
 
     format: int = FORMAT
-    generation: int
+    generation: Generation
     server_url: str = ""
     paused: bool = False
     defaults: dict[str, Any] = {}
@@ -192,7 +198,7 @@ class Presence(Struct, frozen=True, kw_only=True, omit_defaults=True):
     draining: bool = False
     labels: dict[str, str] = field(default_factory=dict)
     pid: int = 0
-    started_at: datetime | None = None
+    started_at: Instant | None = None
 
 
 Document = PipelineDocument | Tombstone

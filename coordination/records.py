@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Raw, Struct, json
 
+from coordination.documents import Instant
 from coordination.trust import Notice
 
-Instant = Annotated[datetime, Meta(tz=True)]
 Whole = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Big = Annotated[int, Meta(ge=0, le=2**62)]
 """As the console's columns hold them; a record beyond is refused when it is decoded."""

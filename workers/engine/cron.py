@@ -50,6 +50,10 @@ ALIASES = {
 }
 
 
+SHOWN = 80
+"""Characters of a wrong text that its message quotes."""
+
+
 class ScheduleError(ValueError):
     """A schedule that cannot be used. ``field`` names the part, ``found`` quotes it, ``allowed`` says what it may be.
 
@@ -61,7 +65,8 @@ class ScheduleError(ValueError):
         self.found = found
         self.allowed = allowed
         self.advice = advice
-        super().__init__(f"{field}: found {found!r}, allowed is {allowed}. {advice or f'Correct the {field}.'}")
+        shown = found if len(found) <= SHOWN else f"{found[:SHOWN]}…"
+        super().__init__(f"{field}: found {shown!r}, allowed is {allowed}. {advice or f'Correct the {field}.'}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

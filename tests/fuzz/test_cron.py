@@ -1,0 +1,50 @@
+"""Cron text from anywhere: a schedule with instants in order, or a sentence; never another error, and no memory."""
+
+import tracemalloc
+from datetime import UTC, datetime
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workers.engine.cron import ScheduleError
+from workers.engine.schedule import Schedule, next_fires
+
+NOW = datetime(2026, 3, 29, 0, 59, 30, tzinfo=UTC)
+
+PIECE = st.one_of(
+    st.sampled_from(
+        ["*", "?", "L", "LW", "W", "H", "#", "-", "/", ",", "mon", "FRI", "jan", "5L", "15W", "5#2", "@", "H(0-7)"]
+    ),
+    st.integers(-5, 3000).map(str),
+    st.text(alphabet="*/-,#LWH?@0123456789 \tmonjan()", max_size=12),
+)
+FIELD = st.lists(PIECE, min_size=1, max_size=4).map("".join)
+LIKE_CRON = st.lists(FIELD, min_size=1, max_size=8).map(" ".join)
+NAMED = st.builds("{}{}".format, st.sampled_from(["@every ", "@at ", "@", "@reboot", "@daily"]), st.text(max_size=20))
+ZONE = st.sampled_from(["UTC", "Europe/Berlin", "Australia/Lord_Howe", "Mars/Base", "", "../etc/passwd", "\x00"])
+
+
+@given(text=st.one_of(LIKE_CRON, NAMED, st.text(max_size=300)), zone=ZONE, key=st.text(max_size=10))
+def test_any_text_is_a_schedule_or_a_sentence(text: str, zone: str, key: str) -> None:
+    try:
+        schedule = Schedule.parse(text, timezone=zone, key=key)
+        fires = next_fires(schedule, NOW, 5)
+    except ScheduleError as error:
+        assert str(error)
+        return
+    assert fires == sorted(set(fires))
+    assert all(fire > NOW for fire in fires)
+
+
+@given(piece=st.sampled_from(["*,", "1-59/2,", "H,", "mon,", "9" * 50, "*/1", "L-", "# ", "@every "]))
+def test_a_long_text_takes_no_memory(piece: str) -> None:
+    text = piece * 20_000
+    tracemalloc.start()
+    try:
+        Schedule.parse(text)
+    except ScheduleError as error:
+        assert len(str(error)) < 1000
+    finally:
+        _size, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert peak < 40 * len(text), f"{peak} bytes for a text of {len(text)}"
