@@ -1,8 +1,10 @@
 """Cron text from anywhere: a schedule with instants in order, or a sentence; never another error, and no memory."""
 
 import tracemalloc
+from contextlib import suppress
 from datetime import UTC, datetime
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,12 +28,9 @@ ZONE = st.sampled_from(["UTC", "Europe/Berlin", "Australia/Lord_Howe", "Mars/Bas
 
 @given(text=st.one_of(LIKE_CRON, NAMED, st.text(max_size=300)), zone=ZONE, key=st.text(max_size=10))
 def test_any_text_is_a_schedule_or_a_sentence(text: str, zone: str, key: str) -> None:
-    try:
-        schedule = Schedule.parse(text, timezone=zone, key=key)
-        fires = next_fires(schedule, NOW, 5)
-    except ScheduleError as error:
-        assert str(error)
-        return
+    fires: list[datetime] = []
+    with suppress(ScheduleError):
+        fires = next_fires(Schedule.parse(text, timezone=zone, key=key), NOW, 5)
     assert fires == sorted(set(fires))
     assert all(fire > NOW for fire in fires)
 
@@ -40,11 +39,9 @@ def test_any_text_is_a_schedule_or_a_sentence(text: str, zone: str, key: str) ->
 def test_a_long_text_takes_no_memory(piece: str) -> None:
     text = piece * 20_000
     tracemalloc.start()
-    try:
+    with pytest.raises(ScheduleError) as refusal:
         Schedule.parse(text)
-    except ScheduleError as error:
-        assert len(str(error)) < 1000
-    finally:
-        _size, peak = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
+    _size, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(str(refusal.value)) < 1000
     assert peak < 40 * len(text), f"{peak} bytes for a text of {len(text)}"

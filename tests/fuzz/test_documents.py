@@ -2,6 +2,7 @@
 refused with a reason; the worker goes on, and takes the next right one."""
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ PIPELINES = st.builds(
     generation=st.integers(1, 1000),
     not_before=st.just(NOON),
     name=st.text(max_size=10),
-    schedule=st.sampled_from(["* * * * * *", "0 0 * * *", "@every 90s", "@manual", "@reboot", "@at 2027-01-01T00:00:00Z"]),
+    schedule=st.sampled_from(["* * * * * *", "0 0 * * *", "@every 90s", "@manual", "@at 2027-01-01T00:00:00Z"]),
     timezone=st.sampled_from(["UTC", "Europe/Berlin"]),
     placement=st.sampled_from(["every", "one_sticky", "one_spread"]),
     starts_at=st.none() | st.just(NOON),
@@ -84,7 +85,6 @@ async def _life(values: list[bytes], directory: Path) -> None:
 
 @given(data=st.one_of(st.binary(max_size=300), signed()), kind=st.sampled_from(["pipeline", "command", "config"]))
 def test_an_envelope_is_verified_or_refused(data: bytes, kind: Any) -> None:
-    try:
+    with suppress(crypto.Refused):
         crypto.verify(kind, data, {SIGNER.key_id: SIGNER.verify_key})
-    except crypto.Refused as refused:
-        assert str(refused)
+        assert kind == "pipeline", "what is signed for one purpose holds for no other"
