@@ -33,10 +33,10 @@ def write_settings_file(values: Mapping[str, str]) -> None:
     for name, value in values.items():
         quoted = value.replace("\\", "\\\\").replace('"', '\\"')
         lines.append(f'{name}="{quoted}"')
-    _write(settings_file(), "".join(f"{line}\n" for line in lines))
+    replace_file(settings_file(), "".join(f"{line}\n" for line in lines))
 
 
-def _write(path: Path, content: str) -> None:
+def replace_file(path: Path, content: str) -> None:
     """All of it or nothing, durable, readable by this user only."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
@@ -104,7 +104,7 @@ def _replace_secret(name: str, content: str) -> None:
             f"{variable} comes from outside: change it there. One value a line: the first is used, the others are "
             "still good. A new one: openssl rand -hex 32"
         )
-    _write(secret_path(name), content)
+    replace_file(secret_path(name), content)
 
 
 def secret_path(name: str) -> Path:

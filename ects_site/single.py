@@ -57,7 +57,7 @@ class Single:
     async def run(self) -> None:
         """Starts everything, says so when it is ready, and works until it is told to stop. Raises CannotStart."""
         self._data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with _sole_owner(self._data):
+        with sole_owner(self._data):
             self._supervisor.handle_signals()
             try:
                 await self._start_all()
@@ -194,8 +194,9 @@ class Single:
 
 
 @contextmanager
-def _sole_owner(directory: Path) -> Iterator[None]:
-    """Two families in one directory would take each other's etcd away."""
+def sole_owner(directory: Path) -> Iterator[None]:
+    """Two families in one directory would take each other's etcd away. Raises CannotStart."""
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor = os.open(directory / "single.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

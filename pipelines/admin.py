@@ -25,6 +25,7 @@ from pipelines import (
     calendars_admin,
     displays,
     explain_page,
+    lost_edits_admin,
     previews,
     publishing,
     retention_admin,
@@ -37,7 +38,8 @@ from pipelines.models import Binding, Calendar, Control, Pipeline, Publication, 
 from workers.models import Node
 
 __all__ = [
-    "BindingInline", "ControlAdmin", "PipelineAdmin", "StepInline", "additions", "calendars_admin", "retention_admin",
+    "BindingInline", "ControlAdmin", "PipelineAdmin", "StepInline", "additions", "calendars_admin", "lost_edits_admin",
+    "retention_admin",
 ]  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Pipeline, its steps, bindings and calendars; Publication, the outbox by which every change reaches the workers."""
 
 import uuid
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import models, transaction
@@ -320,6 +320,31 @@ class Edition(models.Model):
 
     def __str__(self) -> str:
         return f"{self.pipeline} at {self.generation}"
+
+
+class LostEdit(models.Model):
+    """A change that this database does not have, while a node or etcd does: the database was restored from a backup
+    that is older. The change is undone everywhere; this row tells of it. ``generation`` is when it was made, in Unix
+    milliseconds."""
+
+    pipeline = models.UUIDField(_("pipeline id"))
+    pipeline_name = models.CharField(_("pipeline"), max_length=150)
+    generation = models.BigIntegerField(_("generation"))
+    found_at = models.DateTimeField(_("found"), default=now)
+
+    class Meta:
+        verbose_name = _("lost change")
+        verbose_name_plural = _("lost changes")
+        ordering = ["-id"]
+        constraints = [models.UniqueConstraint(fields=["pipeline", "generation"], name="one_row_per_lost_edit")]
+
+    def __str__(self) -> str:
+        return f"{self.pipeline_name} at {self.made_at:%Y-%m-%d %H:%M:%S} UTC"
+
+    @property
+    def made_at(self) -> datetime:
+        """When the change was made."""
+        return datetime.fromtimestamp(self.generation / 1000, UTC)
 
 
 class Control(models.Model):

@@ -17,7 +17,8 @@ from django.db.models import Count, Exists, F, Min, OuterRef, Q, QuerySet
 from django.utils.timezone import now
 
 from coordination.records import AppliedRecord
-from pipelines.models import Binding, Control, Pipeline, Publication, Step
+from logs.models import Run
+from pipelines.models import Binding, Control, LostEdit, Pipeline, Publication, Step
 from workers.models import Node
 
 log = logging.getLogger(__name__)
@@ -62,12 +63,15 @@ def mark_deleted(pipeline: UUID, generation: int) -> None:
     _want(Publication.objects.filter(pipeline=pipeline), next_generation(highest), "deleted")
 
 
-def mark_unknown(pipeline: UUID, node: UUID, generation: int) -> None:
+def mark_unknown(pipeline: UUID, node: UUID, generation: int, name: str = "") -> None:
     """A node holds, at this generation, a pipeline of which the outbox knows nothing (the database was restored from
-    a backup): publish it anew if the node should hold it, else order the node to forget it."""
+    a backup): publish it anew if the node should hold it, else order the node to forget it. ``name``: as the node knows
+    the pipeline, which is then told of as lost; empty when it has forgotten it already."""
     with transaction.atomic():
         exists = bool(lock([pipeline]))
         mark([pipeline], floor=generation)
+        if not exists and name:
+            _tell_lost(pipeline, generation, name)
         wanted, removal = next_generation(generation), "unbound" if exists else "deleted"
         Publication.objects.get_or_create(pipeline=pipeline, node=node, defaults={"wanted": wanted, "removal": removal})
 
@@ -94,7 +98,7 @@ def applied(node: UUID, records: Iterable[AppliedRecord]) -> None:
         _applied(row, newest.pop(row.pipeline))
     for pipeline, record in newest.items():
         if not record.removed:
-            mark_unknown(pipeline, node, record.generation)
+            mark_unknown(pipeline, node, record.generation, str(pipeline))
 
 
 def step_past(row: Publication, generation: int) -> None:
@@ -102,6 +106,7 @@ def step_past(row: Publication, generation: int) -> None:
     if generation <= row.wanted:
         return
     if row.removal:
+        _tell_lost(row.pipeline, generation, str(row.pipeline))
         _want(Publication.objects.filter(pk=row.pk, wanted=row.wanted), next_generation(generation), row.removal)
     else:
         mark([row.pipeline], floor=generation)
@@ -173,8 +178,10 @@ def _mark(ids: list[UUID], floor: int) -> None:
     fresh_start: list[UUID] = []
     for pipeline in locked:
         known, nodes = rows[pipeline.pk], wanted_nodes.get(pipeline.pk, set())
-        highest = max([floor, pipeline.generation, *(max(row.wanted, row.applied) for row in known.values())])
-        generation = next_generation(highest)
+        reached = max([pipeline.generation, *(row.wanted for row in known.values())])
+        generation = next_generation(max([floor, reached, *(row.applied for row in known.values())]))
+        if floor > reached:
+            _tell_lost(pipeline.pk, floor, str(pipeline.pk))
         generations[generation].append(pipeline.pk)
         fresh += [Publication(pipeline=pipeline.pk, node=node, wanted=generation) for node in nodes - known.keys()]
         _want_all(known, nodes, generation, "unbound" if nodes else "disabled")
@@ -187,6 +194,19 @@ def _mark(ids: list[UUID], floor: int) -> None:
     # pipeline that every node fires by itself the rows say so, each for its own node.)
     shared = Pipeline.objects.filter(pk__in=fresh_start).exclude(placement=Pipeline.Placement.EVERY)
     shared.filter(not_before__lt=now()).update_quietly(not_before=now())
+
+
+def _tell_lost(pipeline: UUID, generation: int, name: str) -> None:
+    """Somebody holds what this database does not: it is older (restored from a backup), and its state is published.
+    ``name`` is that of a pipeline which is not in the database."""
+    own = Pipeline.objects.filter(pk=pipeline).values_list("name", flat=True).first()
+    ran = Run.objects.filter(pipeline=pipeline).order_by("-id").values_list("pipeline_name", flat=True).first()
+    name = own or ran or name
+    edit, is_new = LostEdit.objects.get_or_create(
+        pipeline=pipeline, generation=generation, defaults={"pipeline_name": name}
+    )
+    if is_new:
+        log.warning("a change of pipeline %s made at %s is not in the database, and is undone", name, edit.made_at)
 
 
 def _locked(rows: QuerySet[Publication]) -> list[Publication]:

@@ -138,7 +138,8 @@ def _settle_unknown(relay: Relay, listed: Mapping[str, KeyValue]) -> int:
     for item in unknown:
         document = relay.open(item)
         if document is not None:
-            outbox.mark_unknown(UUID(document.pipeline), UUID(document.node), document.generation)
+            name = document.name if isinstance(document, PipelineDocument) else ""
+            outbox.mark_unknown(UUID(document.pipeline), UUID(document.node), document.generation, name)
         else:
             relay.gateway.transact([Compare.unchanged(item.key, item.mod_revision)], [Delete(item.key)])
     return len(unknown)

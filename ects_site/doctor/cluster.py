@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 
+from django.db.models import Sum
 from django.utils import timezone
 
 from coordination import documents
 from ects_site.doctor.finding import Finding, fail, ok, warn
+from logs.models import Stream
 from workers import store
 from workers.models import Node, Refusal
 
@@ -61,5 +63,9 @@ def _worker(node: Node) -> Iterator[Finding]:
         yield warn(subject, f"has {node.backlog} records to deliver", advice)
     for incident in node.incidents:
         yield warn(subject, str(incident), f"See the log of the worker on {node.host or 'its host'}.")
+    lost = Stream.objects.filter(node=node.pk).aggregate(lost=Sum("lost"))["lost"]
+    if lost:
+        advice = "The worker's log and the console's say which and why (disk full, too long undelivered, refused)."
+        yield warn(subject, f"{lost} of its records were lost or refused on their way", advice)
     if refused := Refusal.objects.filter(node=node).count():
         yield warn(subject, f"refused {refused} documents or commands", "See the node's page for each and why.")

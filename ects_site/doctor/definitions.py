@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from coordination.crypto import CannotOpen
 from ects_site.doctor.finding import Finding, fail, ok, warn
-from pipelines.models import Control, Publication
+from pipelines.models import Control, LostEdit, Publication
 from tasks.models import Secret
 from workers import keyring
 from workers.models import Node
@@ -17,6 +17,10 @@ LAG = timedelta(seconds=60)
 """After which a change should have arrived everywhere."""
 
 KEY_LOST = "Put the right secrets/encryption_key (or ECTS_ENCRYPTION_KEY) back; it belongs to each backup."
+
+
+REMEMBERED = timedelta(days=30)
+"""For how long lost changes are told."""
 
 
 def check_secrets() -> Iterator[Finding]:
@@ -60,5 +64,11 @@ def check_publication() -> Iterator[Finding]:
     if (count := unapplied[:1000].count()) > 0:
         advice = "See the nodes' pages for refused documents, and whether the nodes are online."
         yield warn("publication", f"{count} published changes are not confirmed by their nodes", advice)
+    for edit in LostEdit.objects.filter(found_at__gt=timezone.now() - REMEMBERED)[:10]:
+        advice = "Make the change again, then delete this notice: /admin/pipelines/lostedit/."
+        words = (
+            f"pipeline {edit.pipeline_name}: a change of {edit.made_at:%Y-%m-%d %H:%M:%S} UTC is not in the restored"
+        )
+        yield warn("publication", f"{words} database, and was undone", advice)
     if not waiting.exists() and not unapplied.exists():
         yield ok("publication", "every change has arrived")

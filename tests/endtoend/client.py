@@ -47,7 +47,7 @@ class Client:
         """Retries while the web process is away, as any careful client would."""
         for _ in range(100):
             with contextlib.suppress(httpx.TransportError):
-                reply = self.api.get(path, params=parameters)
+                reply = self.api.get(path, params=parameters or None)
                 if reply.status_code < 500:
                     assert reply.status_code == 200, reply.text
                     return reply.json()

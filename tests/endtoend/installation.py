@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 
+from tests.endtoend import databases
 from tests.endtoend.client import Client, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,12 +32,16 @@ class Installation(Client):
         self.port = free_port()
         self.password = secrets.token_urlsafe(12)
         super().__init__(f"http://127.0.0.1:{self.port}")
-        self.environment = os.environ | {
-            "ECTS_DATA_DIR": str(directory),
-            "ECTS_PORT": str(self.port),
-            "ECTS_ADMIN_PASSWORD": self.password,
-            **(environment or {}),
-        }
+        self.environment = (
+            os.environ
+            | databases.own(os.environ | (environment or {}))
+            | {
+                "ECTS_DATA_DIR": str(directory),
+                "ECTS_PORT": str(self.port),
+                "ECTS_ADMIN_PASSWORD": self.password,
+                **{name: value for name, value in (environment or {}).items() if name != "ECTS_DATABASE_URL"},
+            }
+        )
         self.environment.pop("DJANGO_SETTINGS_MODULE", None)
         self.log = directory.with_name(directory.name + ".log")
         self.workers: list[subprocess.Popen[bytes]] = []

@@ -168,6 +168,10 @@ class Journal:
         """What is to be delivered next, ``most`` records at the most; None when everything is."""
         return await self._ask(lambda store: store.next_batch(kind, most))
 
+    async def questions(self) -> list[IngestBatch]:
+        """A batch of nothing for each stream, of this start or an earlier one; the last two are this start's."""
+        return await self._ask(lambda store: store.questions())
+
     async def acknowledge(self, stream: str, sequence: int) -> None:
         """The server has the stream up to ``sequence``; less than before means: it was restored, deliver again."""
         delivered = await self._do(lambda store: store.acknowledge(stream, sequence), meanwhile=Load(0, 0))

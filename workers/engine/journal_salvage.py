@@ -12,7 +12,7 @@ from workers.engine.journal_rows import encode_instant
 from workers.engine.journal_store import SCHEMA
 
 TABLES = {
-    "meta": 2, "streams": 5, "records": 4, "open_runs": 2, "open_steps": 3, "cursors": 2, "documents": 3, "ahead": 2,
+    "meta": 2, "streams": 6, "records": 4, "open_runs": 2, "open_steps": 3, "cursors": 2, "documents": 3, "ahead": 2,
     "shared": 2, "commands": 2,
 }  # fmt: skip
 """Each with the number of its columns."""
@@ -53,7 +53,9 @@ def _carry_over(old: sqlite3.Connection, new: sqlite3.Connection, table: str, co
     places = ", ".join("?" * columns)
     for direction in ("ASC", "DESC"):
         for row in _rows(old, table, direction):
-            new.execute(f"INSERT OR IGNORE INTO {table} VALUES ({places})", row)  # noqa: S608 - our own names
+            # A file of an older version lacks the last columns.
+            values = (*row, *[0] * (columns - len(row)))
+            new.execute(f"INSERT OR IGNORE INTO {table} VALUES ({places})", values)  # noqa: S608 - our own names
 
 
 def _rows(old: sqlite3.Connection, table: str, direction: str) -> Iterator[tuple[Any, ...]]:

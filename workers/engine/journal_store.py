@@ -29,7 +29,7 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS streams (
     id INTEGER PRIMARY KEY, stream TEXT NOT NULL UNIQUE, kind TEXT NOT NULL,
-    acknowledged INTEGER NOT NULL DEFAULT 0, last INTEGER NOT NULL DEFAULT 0);
+    acknowledged INTEGER NOT NULL DEFAULT 0, last INTEGER NOT NULL DEFAULT 0, opened INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS records (
     stream INTEGER NOT NULL, sequence INTEGER NOT NULL, at INTEGER NOT NULL, body BLOB NOT NULL,
     PRIMARY KEY (stream, sequence)) WITHOUT ROWID;
@@ -43,6 +43,13 @@ CREATE TABLE IF NOT EXISTS ahead (pipeline TEXT PRIMARY KEY, envelope BLOB NOT N
 CREATE TABLE IF NOT EXISTS shared (pipeline TEXT PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS commands (id TEXT PRIMARY KEY, expires INTEGER NOT NULL) WITHOUT ROWID;
 """
+
+COLUMNS = {"streams": {"opened": "INTEGER NOT NULL DEFAULT 0"}}
+"""What tables have got since 0.1.0. Only additions with a default: an older worker opens this file, too."""
+
+STREAMS_KEPT = timedelta(days=20)
+"""How long a stream is known although its records are dropped, so that a server restored from a backup of before them
+is told of the gap. A server forgets streams after 30 days."""
 
 BATCH_RECORDS = 500
 """The most records in one batch."""
@@ -82,6 +89,10 @@ class Store:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
         self._db.executescript(SCHEMA)
+        for table, columns in COLUMNS.items():
+            there = {row[1] for row in self._db.execute(f"PRAGMA table_info({table})")}
+            for name in columns.keys() - there:
+                self._db.execute(f"ALTER TABLE {table} ADD COLUMN {name} {columns[name]}")
         self._streams: dict[StreamKind, tuple[int, int]] = {}
         self._added = Added()
 
@@ -127,11 +138,12 @@ class Store:
         [(value,)] = self._db.execute("SELECT value FROM meta WHERE name = 'born'")
         return decode_instant(value)
 
-    def open_streams(self) -> None:
+    def open_streams(self, now: datetime) -> None:
         """Each start of a worker writes into streams of its own."""
         for kind in ("state", "output"):
             name = str(uuid.uuid4())
-            cursor = self._db.execute("INSERT INTO streams (stream, kind) VALUES (?, ?)", (name, kind))
+            values = (name, kind, encode_instant(now))
+            cursor = self._db.execute("INSERT INTO streams (stream, kind, opened) VALUES (?, ?, ?)", values)
             assert cursor.lastrowid is not None
             self._streams[kind] = (cursor.lastrowid, 0)
 
@@ -252,6 +264,15 @@ class Store:
                 break
         return IngestBatch(stream=name, kind=kind, first=first, records=tuple(Raw(body) for body in bodies))
 
+    def questions(self) -> list[IngestBatch]:
+        """A batch of nothing for each stream, from behind what was delivered: the answer is what the server has. The
+        last two are this start's."""
+        current = tuple(stream for stream, _ in self._streams.values())
+        rows = self._db.execute(
+            "SELECT stream, kind, acknowledged FROM streams WHERE acknowledged > 0 OR id IN (?, ?) ORDER BY id", current
+        )
+        return [IngestBatch(stream=name, kind=kind, first=acknowledged + 1) for name, kind, acknowledged in rows]
+
     def acknowledge(self, stream: str, sequence: int) -> Load:
         """The server has this stream up to ``sequence``, which may be less than it had before it was restored. What
         was delivered thereby (negative: is to be delivered again)."""
@@ -260,6 +281,8 @@ class Store:
             return Load(0, 0)
         number, acknowledged, last = row
         sequence = max(0, min(sequence, last))
+        if sequence == acknowledged:
+            return Load(0, 0)
         self._db.execute("UPDATE streams SET acknowledged = ? WHERE id = ?", (sequence, number))
         size = self._bytes(number, *sorted((acknowledged, sequence)))
         return Load(sequence - acknowledged, size if sequence >= acknowledged else -size)
@@ -305,9 +328,9 @@ class Store:
             self._db.execute(f"DELETE FROM records WHERE {delivered}")  # noqa: S608
         current = tuple(stream for stream, _ in self._streams.values())
         self._db.execute(
-            "DELETE FROM streams WHERE id NOT IN (?, ?) AND acknowledged = last "
+            "DELETE FROM streams WHERE id NOT IN (?, ?) AND acknowledged = last AND (last = 0 OR opened < ?) "
             "AND NOT EXISTS (SELECT 1 FROM records WHERE records.stream = streams.id)",
-            current,
+            (*current, encode_instant(before - STREAMS_KEPT)),
         )
 
     def _size(self) -> int:

@@ -137,7 +137,7 @@ class Writer:
         self.store.check()
         self.store.begin()
         prepare(self.store)
-        self.store.open_streams()
+        self.store.open_streams(self._clock.now())
         self.store.commit()
 
     # -- the thread ---------------------------------------------------------------------------------------------

@@ -100,6 +100,8 @@ class Shipper:
         self._pause = FIRST_PAUSE
         self._trouble = ""
         self._has_more = False
+        self._is_sure = False
+        """Whether the server is known to have of each stream what this node believes."""
         self._reported = -REPORT_EVERY
         self.skew: float | None = None
         """Seconds by which this node's clock is ahead of the server's; None until it was measured."""
@@ -142,6 +144,8 @@ class Shipper:
         The states are read first and delivered last, so that an ending is not seen before the output that came
         before it; but a backlog of output does not hold back any ending.
         """
+        if not self._is_sure:
+            await self._ask_all()
         states = await self._journal.next_batch("state", self._most)
         output = await self._journal.next_batch("output", self._most)
         self._has_more = any(batch is not None and self._is_backlog(batch) for batch in (states, output))
@@ -165,7 +169,16 @@ class Shipper:
             await self._clock.sleep(GATHER)
 
     async def _report_only(self) -> None:
-        await self._post(IngestBatch(stream="", kind="state", first=0, report=self._report()))
+        """Asks at the same time how far the server has this start's states: it may have been restored meanwhile."""
+        *_, question, _output = await self._journal.questions()
+        await self._ship(question)
+
+    async def _ask_all(self) -> None:
+        """How far the server has each stream that this node knows: after a start, and when it has one less far than it
+        had, for then it was restored from a backup. What it lacks is delivered again."""
+        self._is_sure = True
+        for question in await self._journal.questions():
+            await self._ship(question)
 
     async def _ship(self, batch: IngestBatch) -> None:
         reply = await self._post(
@@ -181,6 +194,9 @@ class Shipper:
             log.error("the console refused record %d of stream %s: %s", reply.refused, batch.stream, reply.reason)
             await self._journal.set_aside(batch.stream, reply.refused, reply.reason)
             self.set_aside += 1
+        if reply.sequence < batch.first - 1:
+            log.warning("the console has stream %s up to %d of %d only", batch.stream, reply.sequence, batch.first - 1)
+            self._is_sure = False
         await self._journal.acknowledge(batch.stream, reply.sequence)
         taken = batch.records[: max(reply.sequence - batch.first + 1, 0)]
         self.delivered += len(taken)
