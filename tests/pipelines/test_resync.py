@@ -9,7 +9,7 @@ from coordination import crypto
 from coordination.documents import MailSettings, Tombstone
 from coordination.gateway import Compare, Delete, Put
 from pipelines import outbox, publishing
-from pipelines.models import Pipeline, Publication
+from pipelines.models import LostEdit, Pipeline, Publication
 from tasks.models import Task
 from tests.pipelines import makers
 from workers.models import Node
@@ -209,3 +209,42 @@ def test_nobody_without_the_key_can_make_the_console_spare_a_document(console, n
     console.overwrite(node, pipeline.pk, crypto.Signer(bytes(32)).sign("pipeline", body))
     assert publishing.resync() == 1
     assert console.document(node, pipeline.pk) == before
+
+
+def test_a_change_that_a_restored_database_lacks_is_undone_and_told(console, node, pipeline):
+    backup = Pipeline.objects.get().generation
+    Task.objects.update(content="echo later")
+    lost = Pipeline.objects.get().generation
+    Task.objects.all().update_quietly(content="echo 1")
+    Pipeline.objects.update_quietly(generation=backup)
+    Publication.objects.update(wanted=backup, published=backup, applied=backup, pending=False)
+    publishing.resync()
+    publishing.relay_pending()
+    document = console.document(node, pipeline.pk)
+    assert document.steps[0].task.content == "echo 1"
+    assert document.generation > lost
+    [edit] = LostEdit.objects.all()
+    assert (edit.pipeline_name, edit.generation) == (pipeline.name, lost)
+    publishing.resync()
+    console.report_applied(node, pipeline.pk, document.generation)
+    assert LostEdit.objects.count() == 1, "what the database knows is no lost change"
+
+
+def test_a_pipeline_that_a_restored_database_lacks_is_told_by_its_name(console, node, pipeline):
+    generation = pipeline.generation
+    held, pk = console.item(node, pipeline.pk).value, pipeline.pk
+    pipeline.delete()
+    Publication.objects.all().delete()
+    pipeline.pk = pk
+    console.overwrite(node, pk, held)
+    publishing.resync()
+    assert isinstance(console.held(node, pipeline.pk), Tombstone)
+    assert [edit.pipeline_name for edit in LostEdit.objects.all()] == [pipeline.name]
+    assert LostEdit.objects.get().generation >= generation
+
+
+def test_a_late_word_of_a_forgotten_pipeline_is_no_lost_change(console, node, pipeline):
+    before = pipeline.generation
+    Task.objects.update(content="echo later")
+    console.report_applied(node, pipeline.pk, before)
+    assert not LostEdit.objects.exists()

@@ -237,12 +237,13 @@ class Store:
     def next_batch(self, kind: StreamKind, most: int) -> IngestBatch | None:
         """What is to be delivered next: of the oldest stream first, from behind what the server has."""
         row = self._db.execute(
-            "SELECT id, stream, acknowledged FROM streams WHERE kind = ? AND acknowledged < last ORDER BY id LIMIT 1",
+            "SELECT id, stream, acknowledged, last FROM streams WHERE kind = ? AND acknowledged < last "
+            "ORDER BY id LIMIT 1",
             (kind,),
         ).fetchone()
         if row is None:
             return None
-        stream, name, acknowledged = row
+        stream, name, acknowledged, last = row
         bodies: list[bytes] = []
         size = 0
         first = acknowledged + 1
@@ -253,15 +254,15 @@ class Store:
         for sequence, body in found:
             missing = sequence - first - len(bodies)
             if missing:
-                # What the server lost and this node no longer has stays lost, and is named.
                 if not bodies:
-                    gap = GapRecord(count=missing, spans=missing, reason="no longer kept by the worker")
-                    bodies.append(records.encode(gap))
+                    bodies.append(_gap(missing))
                 break
             bodies.append(body)
             size += len(body)
             if size >= BATCH_BYTES:
                 break
+        if not bodies:
+            bodies.append(_gap(last - acknowledged))
         return IngestBatch(stream=name, kind=kind, first=first, records=tuple(Raw(body) for body in bodies))
 
     def questions(self) -> list[IngestBatch]:
@@ -338,3 +339,8 @@ class Store:
         [(free,)] = self._db.execute("PRAGMA freelist_count")
         [(size,)] = self._db.execute("PRAGMA page_size")
         return int((pages - free) * size)
+
+
+def _gap(missing: int) -> bytes:
+    """What the server lost and this node no longer has stays lost, and is named."""
+    return records.encode(GapRecord(count=missing, spans=missing, reason="no longer kept by the worker"))
