@@ -60,7 +60,7 @@ async def started(path: Path, console: Console, *generations: int) -> AsyncItera
         await journal.state(*(AppliedRecord(pipeline="p", generation=number) for number in generations))
     shipper = Shipper(journal, Recipient("http://c"), console, QuickClock(), NodeReport, Observed())
     running = asyncio.create_task(shipper.run())
-    await until(lambda: journal.backlog() == 0)
+    await until(lambda: journal.backlog().records == 0)
     yield journal, shipper
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
