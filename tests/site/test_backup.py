@@ -186,7 +186,7 @@ def test_what_is_wrong_is_named_and_nothing_is_changed(archive: Path, tmp_path: 
 def test_a_cut_archive_is_refused(archive: Path, tmp_path: Path, length: int) -> None:
     whole = archive.read_bytes()
     (tmp_path / "cut.tar").write_bytes(whole[:length] if length >= 0 else whole[: len(whole) // 2])
-    with pytest.raises(Refused, match="no backup of ECTS|damaged"):
+    with pytest.raises(Refused, match=r"no backup of ECTS|damaged"):
         Archive(tmp_path / "cut.tar")
 
 
