@@ -268,6 +268,12 @@ class Recipient:
     server_url: str
     token: str
 
+    def rejected(self) -> None:
+        """No other is there."""
+
+    async def told(self, envelope: str) -> None:
+        """Nothing is to be told."""
+
 
 async def backlog(web: Web, source: Source, count: int) -> None:
     """The worker's own journal and shipper, and new runs all the while."""

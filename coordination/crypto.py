@@ -17,7 +17,7 @@ from nacl.public import PrivateKey, PublicKey, SealedBox
 from nacl.secret import SecretBox
 from nacl.signing import SigningKey, VerifyKey
 
-Purpose = Literal["pipeline", "command", "config", "key", "trust"]
+Purpose = Literal["pipeline", "command", "config", "node", "key", "trust"]
 
 
 class Refused(Exception):

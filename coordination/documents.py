@@ -1,4 +1,5 @@
-"""What the console sends down to workers, through etcd: pipeline documents, tombstones, commands, shared settings.
+"""What the console sends down to workers: pipeline documents, tombstones, commands and shared settings through etcd,
+and what it wants of one node in the answers to that node's deliveries.
 
 All of it travels as JSON inside a signed envelope (``coordination.crypto``). Instants are aware UTC, durations are
 seconds. A field that is added later has a default, so that an older worker and an older document keep working.
@@ -184,6 +185,21 @@ class SharedConfig(Struct, frozen=True, kw_only=True, omit_defaults=True):
     defaults: dict[str, Any] = {}
 
 
+class NodeDocument(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the console wants of one node, as it now stands; a newer generation replaces all of it.
+
+    ``name`` is what the node is called. ``draining``: it begins nothing new. ``token`` is the token with which it is to
+    sign in from now on, sealed for its key; empty: with the one that it has.
+    """
+
+    format: int = FORMAT
+    node: str
+    generation: int
+    name: str
+    draining: bool = False
+    token: str = ""
+
+
 class Presence(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a living node says of itself in ``/ects/nodes/<node>``; not signed, shown only."""
 
@@ -209,10 +225,11 @@ _header = json.Decoder(Header)
 _document: json.Decoder[Document] = json.Decoder(Document)
 _command: json.Decoder[Command] = json.Decoder(Command)
 _config = json.Decoder(SharedConfig)
+_node = json.Decoder(NodeDocument)
 _presence = json.Decoder(Presence)
 
 
-def encode(value: Document | Command | SharedConfig | Presence) -> bytes:
+def encode(value: Document | Command | SharedConfig | NodeDocument | Presence) -> bytes:
     """Canonical JSON of any document: equal documents have equal bytes."""
     return _encoder.encode(value)
 
@@ -235,6 +252,11 @@ def decode_command(data: bytes) -> Command:
 def decode_config(data: bytes) -> SharedConfig:
     """Raises msgspec.ValidationError, or msgspec.DecodeError for what is not JSON."""
     return _config.decode(data)
+
+
+def decode_node(data: bytes) -> NodeDocument:
+    """Raises msgspec.ValidationError, or msgspec.DecodeError for what is not JSON."""
+    return _node.decode(data)
 
 
 def decode_presence(data: bytes) -> Presence:

@@ -6,7 +6,7 @@ changes nothing. Instants are aware UTC; output is base64 in JSON.
 """
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from msgspec import Meta, Raw, Struct, json
 
@@ -142,7 +142,9 @@ class NodeReport(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How the node is, sent with each batch. ``clock`` is the node's time when sending; ``backlog`` counts records
     not yet delivered; ``incidents`` are sentences on what is wrong now (disk full, etcd unreachable). ``void_epoch`` is
     the epoch in which the node saw etcd go back in time, 0 for none: it has to be replaced. ``keys`` are the ids of the
-    signing keys that the node trusts; a worker of before 0.2.0 does not name them."""
+    signing keys that the node trusts; a worker of before 0.2.0 does not name them. ``document`` is the generation of
+    the ``coordination.documents.NodeDocument`` that the node acts on, 0 before the first; -1: it is too old for that.
+    """
 
     version: str = ""
     clock: datetime | None = None
@@ -155,6 +157,7 @@ class NodeReport(Struct, frozen=True, kw_only=True, omit_defaults=True):
     incidents: tuple[str, ...] = ()
     void_epoch: int = 0
     keys: tuple[str, ...] = ()
+    document: int = -1
 
 
 class IngestBatch(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -170,11 +173,19 @@ class IngestBatch(Struct, frozen=True, kw_only=True, omit_defaults=True):
     report: NodeReport | None = None
 
 
+class Word(NamedTuple):
+    """What the console has to tell a node that has reported. ``trust`` comes when the report names other keys than
+    those that count; ``node`` is a signed ``coordination.documents.NodeDocument``, newer than the one reported."""
+
+    trust: Notice | None = None
+    node: str = ""
+
+
 class IngestReply(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """``sequence`` is the last one the server holds of the stream; ``server_time`` its clock when it answered.
 
     ``refused`` names the sequence of a malformed record (the batch was refused whole), ``reason`` says why. ``trust``
-    comes when the node's report names other keys than those that count.
+    and ``node`` are what the console has to tell the node besides, see ``Word``.
     """
 
     sequence: int
@@ -182,6 +193,7 @@ class IngestReply(Struct, frozen=True, kw_only=True, omit_defaults=True):
     refused: int | None = None
     reason: str = ""
     trust: Notice | None = None
+    node: str = ""
 
 
 _encoder = json.Encoder()

@@ -68,7 +68,7 @@ def api_page(schema: dict[str, Any]) -> str:
 def commands_page() -> str:
     """Every command of this project with all its options."""
     lines = [NOTE, "# Commands", "", "`.venv/bin/python manage.py COMMAND --help` says the same."]
-    ours = {"ects_site", "pipelines", "tasks", "workers", "logs"}
+    ours = {"ects_site", "pipelines", "tasks", "workers", "workers.host", "logs"}
     for name, app in sorted(get_commands().items()):
         if app not in ours:
             continue

@@ -98,7 +98,7 @@ def _read() -> list[Metric]:
 
 def _nodes() -> Iterator[Metric]:
     now = timezone.now()
-    nodes = list(Node.objects.order_by("name"))
+    nodes = list(Node.objects.filter(retired_at=None).order_by("name"))
     for name, text, value in (
         ("online", "1 while the node's lease in etcd lives.", lambda node: node.online),
         ("running", "Runs going or waiting on the node.", lambda node: node.running),

@@ -9,8 +9,7 @@ from django.db import transaction
 from django.db.models import Q
 from msgspec import json
 
-from coordination.records import IngestBatch, IngestReply, NodeReport, OutputRecord, RunRecord, StepRecord
-from coordination.trust import Notice
+from coordination.records import IngestBatch, IngestReply, NodeReport, OutputRecord, RunRecord, StepRecord, Word
 from logs import rollups, signals
 from logs.collisions import transact
 from logs.harvest import Harvest, Malformed, Unpacked, gather, replaces, unpack, uuid_of
@@ -98,9 +97,10 @@ class _Crop(NamedTuple):
 def take(batch: IngestBatch, node: UUID, node_name: str, now: datetime) -> IngestReply:
     """Writes what of the batch is new. The reply says how far the stream is held now, or which record is refused.
     Raises Malformed for a stream whose name is none."""
-    notice = _reported(batch.report, node, now) if batch.report is not None else None
+    word = _reported(batch.report, node, now) if batch.report is not None else Word()
+    told = word._asdict()
     if not batch.stream:
-        return IngestReply(sequence=0, server_time=now, trust=notice)
+        return IngestReply(sequence=0, server_time=now, **told)
     stream = uuid_of(batch.stream)
     sender = _Sender(node, node_name, now)
     try:
@@ -110,16 +110,16 @@ def take(batch: IngestBatch, node: UUID, node_name: str, now: datetime) -> Inges
     except Malformed as error:
         held = Stream.objects.filter(node=node, stream=stream).values_list("sequence", flat=True).first()
         refused = error.sequence
-        return IngestReply(sequence=held or 0, server_time=now, refused=refused, reason=error.reason, trust=notice)
-    return IngestReply(sequence=sequence, server_time=now, trust=notice)
+        return IngestReply(sequence=held or 0, server_time=now, refused=refused, reason=error.reason, **told)
+    return IngestReply(sequence=sequence, server_time=now, **told)
 
 
-def _reported(report: NodeReport, node: UUID, now: datetime) -> Notice | None:
+def _reported(report: NodeReport, node: UUID, now: datetime) -> Word:
     with transaction.atomic():
         answers: list[tuple[Any, Any]] = signals.node_reported.send(
             sender=take, node=node, report=report, received_at=now
         )
-    return next((answer for _, answer in answers if isinstance(answer, Notice)), None)
+    return next((answer for _, answer in answers if isinstance(answer, Word)), Word())
 
 
 def _write(batch: IngestBatch, name: UUID, unpacked: Unpacked, crop: _Crop, sender: _Sender) -> int:

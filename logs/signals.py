@@ -10,7 +10,7 @@ documents_refused = Signal()
 
 node_reported = Signal()
 """``report``: ``coordination.records.NodeReport``; ``received_at``: aware datetime. A receiver may answer with a
-``coordination.trust.Notice``, which goes back to the node."""
+``coordination.records.Word``, which goes back to the node."""
 
 records_taken = Signal()
 """``records``: how many were new; ``lag``: seconds since the first end of a run among them, None when there is none.

@@ -93,9 +93,7 @@ class BindingInline(TabularInline):
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """A master executes nothing."""
-        return super().formfield_for_foreignkey(
-            db_field, request, **{**kwargs, "queryset": Node.objects.filter(mode=Node.Mode.WORKER)}
-        )
+        return super().formfield_for_foreignkey(db_field, request, **{**kwargs, "queryset": Node.objects.serving()})
 
 
 @admin.register(Pipeline)

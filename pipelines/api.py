@@ -40,6 +40,7 @@ from pipelines.serializers import (
 )
 from tasks.api import Conflicting, DefinitionViewSet, one_write
 from tasks.models import Task
+from workers.api import MayChange
 from workers.engine.schedule import Schedule, ScheduleError, next_fires
 
 
@@ -47,12 +48,6 @@ class EtcdDown(APIException):
     """503, with what is down."""
 
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
-
-
-class MayChange(DjangoModelPermissions):
-    """Acting on something asks for the permission to change it."""
-
-    perms_map = {**DjangoModelPermissions.perms_map, "POST": ["%(app_label)s.change_%(model_name)s"]}
 
 
 class PipelineFilter(django_filters.FilterSet):

@@ -43,11 +43,25 @@ class _Duty:
 
 def close(now: datetime) -> int:
     """One round; how many rows were written."""
-    gone = {node.pk: node for node in Node.objects.filter(mode=Node.Mode.WORKER) if is_gone(node, now)}
-    written = _settle(gone.keys(), now)
+    gone = {node.pk: node for node in Node.objects.serving() if is_gone(node, now)}
+    retired = Node.objects.exclude(retired_at=None).values_list("pk", flat=True)
+    written = _settle([*gone, *retired], now)
     for node in gone.values():
-        written += _lose_runs(node)
+        assert node.last_seen is not None
+        written += _lose_runs(node, why(node), node.last_seen)
     return written + _extend(gone, now)
+
+
+def retire(node: Node, now: datetime) -> int:
+    """The last entries for a node that is taken out of service, while it is still bound; how many rows were written."""
+    reason = f"the node was retired at {now:%Y-%m-%d %H:%M:%S} UTC; what it had not delivered is left on its host"
+    written = _lose_runs(node, reason, now)
+    for duty in _duties({node.pk: node}):
+        instants = duty.schedule.between(max(duty.since, _answered(duty)), now, CHUNK)
+        if instants:
+            written += 1
+            gaps.begin(duty.pipeline.pk, duty.pipeline.name, node.pk, node.name, instants, reason)
+    return written
 
 
 def is_gone(node: Node, now: datetime) -> bool:
@@ -62,14 +76,13 @@ def why(node: Node) -> str:
     return f"the node was gone: nothing has been heard of it since {node.last_seen:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _lose_runs(node: Node) -> int:
+def _lose_runs(node: Node, reason: str, at: datetime) -> int:
     """What it was running, as far as the ledger knows. Its own word, should it come, replaces this."""
     going = Run.objects.filter(state=Run.State.RUNNING, node=node.pk, provisional=False, shared=False)
     runs = list(going.values_list("uuid", flat=True)[:ROUND])
     if runs:
-        log.warning("%d runs of %s are lost: %s", len(runs), node.name, why(node))
-        assert node.last_seen is not None
-        history.close_lost(runs, why(node), node.last_seen)
+        log.warning("%d runs of %s are lost: %s", len(runs), node.name, reason)
+        history.close_lost(runs, reason, at)
     return len(runs)
 
 

@@ -59,6 +59,8 @@ def send_trial(task: Task, node: Node, user: Any) -> UUID:
         raise Conflict(str(source))
     if not node.public_key:
         raise Conflict(_("%(name)s has not enrolled yet: start a worker on it first.") % {"name": node.name})
+    if node.drain_asked_at is not None:
+        raise Conflict(_("%(name)s is draining: undrain it first.") % {"name": node.name})
     [run] = _order(source, [node], {}, user)
     return run
 
@@ -112,6 +114,9 @@ def _nodes(pipeline: Pipeline) -> list[Node]:
     nodes = [node for node in Node.objects.filter(pk__in=bound) if node.public_key]
     if not nodes:
         raise Conflict(_("None of the pipeline's nodes has enrolled yet: start a worker on one first."))
+    nodes = [node for node in nodes if node.drain_asked_at is None]
+    if not nodes:
+        raise Conflict(_("All of the pipeline's nodes are draining: undrain one first."))
     return [_first(pipeline, nodes)] if pipeline.is_shared else nodes
 
 

@@ -133,7 +133,7 @@ class TrialForm(BaseDialogForm):
 
     node = forms.ModelChoiceField(
         label=_("Node"),
-        queryset=Node.objects.filter(mode=Node.Mode.WORKER).order_by("-online", "name"),
+        queryset=Node.objects.serving().order_by("-online", "name"),
         empty_label=None,
         widget=UnfoldAdminSelectWidget,
     )

@@ -149,7 +149,7 @@ def bound_nodes(pipelines: QuerySet[Pipeline]) -> dict[UUID, set[UUID]]:
     for pipeline, node in Binding.objects.filter(pipeline__in=list(labels)).values_list("pipeline", "node"):
         result[pipeline].add(node)
     if any(labels.values()):
-        workers = list(Node.objects.filter(mode=Node.Mode.WORKER).values_list("pk", "labels"))
+        workers = list(Node.objects.serving().values_list("pk", "labels"))
         for pipeline, wanted in labels.items():
             result[pipeline].update(node for node, has in workers if matches(wanted, has))
     return result

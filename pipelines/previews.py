@@ -105,7 +105,7 @@ def _sharing(schedules: Iterable[tuple[str, Schedule | None]], instant: datetime
 def places(nodes: Iterable[str], labels: dict[str, str], placement: str) -> SafeString:
     """Which workers would hold the pipeline: those with these ids, and those that have all the labels."""
     named = set(nodes)
-    workers = Node.objects.filter(mode=Node.Mode.WORKER)
+    workers = Node.objects.serving()
     held = [node for node in workers if str(node.pk) in named or matches(labels, node.labels)]
     context = {"nodes": held, "shared": placement in SHARED, "asked": bool(named or labels)}
     return render_to_string("pipelines/places.html", context | {"online": sum(node.online for node in held)})

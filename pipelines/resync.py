@@ -30,7 +30,7 @@ PAGE = 200
 """Pipelines compared at a time."""
 
 FAREWELL = timedelta(days=7)
-"""How long the tombstones of a deleted node stay: it may still live and fire, but can no longer report."""
+"""How long the tombstones of a deleted or retired node stay: it may still live and fire, but can no longer report."""
 
 
 def resync() -> int:
@@ -146,7 +146,7 @@ def _settle_unknown(relay: Relay, listed: Mapping[str, KeyValue]) -> int:
 
 
 def _forget_deleted_nodes() -> None:
-    """Tombstones of nodes that are gone for good: nobody will ever report having applied them."""
-    gone = Publication.objects.exclude(removal="").exclude(node__in=Node.objects.values("pk"))
+    """Tombstones of nodes that are gone for good or retired: nobody will ever report having applied them."""
+    gone = Publication.objects.exclude(removal="").exclude(node__in=Node.objects.filter(retired_at=None).values("pk"))
     for row in gone.filter(wanted_at__lt=now() - FAREWELL):
         Publication.objects.filter(pk=row.pk, wanted=row.wanted).update(applied=row.wanted, pending=True)

@@ -48,7 +48,7 @@ class NodesField(serializers.Field):
         if not isinstance(data, list):
             raise serializers.ValidationError(_("Give a list of node ids."))
         ids = {serializers.UUIDField().run_validation(one) for one in data}
-        known = set(Node.objects.filter(pk__in=ids, mode=Node.Mode.WORKER).values_list("pk", flat=True))
+        known = set(Node.objects.serving().filter(pk__in=ids).values_list("pk", flat=True))
         if unknown := sorted(str(one) for one in ids - known):
             raise serializers.ValidationError(_("There is no worker %(id)s.") % {"id": unknown[0]})
         return ids
@@ -139,7 +139,7 @@ class RunRequest(serializers.Serializer):
 class TrialRequest(serializers.Serializer):
     """On which worker a task is tried."""
 
-    node = serializers.PrimaryKeyRelatedField(queryset=Node.objects.filter(mode=Node.Mode.WORKER))
+    node = serializers.PrimaryKeyRelatedField(queryset=Node.objects.serving())
 
 
 class RunsSerializer(serializers.Serializer):

@@ -1,6 +1,7 @@
 """Receivers that mark: which pipelines does a change concern? They only mark; ``publishing`` is the door."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -9,14 +10,15 @@ from django.db.models.signals import m2m_changed, post_delete, post_save, pre_de
 from django.dispatch import receiver
 
 from logs.signals import documents_applied
-from pipelines import outbox, publishing
+from pipelines import closing, outbox, publishing
 from pipelines.models import Binding, Calendar, CalendarEntry, Pipeline, Step
 from tasks.definitions import definitions_changed
 from tasks.models import Secret, Task
 from tasks.references import secret_names, secrets_of_task
 from workers.models import Node
+from workers.signals import node_retired
 
-NODE_FIELDS = ("mode", "labels", "public_key")
+NODE_FIELDS = ("mode", "labels", "public_key", "retired_at")
 """What of a node decides which documents it holds, and how they are sealed."""
 
 CALENDAR_TIMING = ("timezone", "policy")
@@ -159,6 +161,13 @@ def mark_node(instance: Node, **kwargs: Any) -> None:
     """A node that changed its labels or its key, came, or went."""
     if getattr(instance, "concerns_pipelines", True):
         publishing.mark(outbox.concerned_by(instance))
+
+
+@receiver(node_retired)
+def take_out_of_service(node: Node, at: datetime, **kwargs: Any) -> None:
+    """The ledger says what is not known of it, and it is to forget everything. (By labels it is bound no more.)"""
+    closing.retire(node, at)
+    Binding.objects.filter(node=node).delete()
 
 
 @receiver(documents_applied)

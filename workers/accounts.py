@@ -8,8 +8,11 @@ role ``root`` for that; otherwise the workers share a user made by etcd's admini
 import logging
 import secrets
 from dataclasses import dataclass
+from datetime import timedelta
 
 from django.conf import settings
+from django.db.models import Q
+from django.utils import timezone
 
 from coordination import rights
 from coordination.crypto import CannotOpen
@@ -18,6 +21,10 @@ from workers import store
 from workers.models import EtcdUser, Node
 
 log = logging.getLogger(__name__)
+
+
+FAREWELL = timedelta(minutes=10)
+"""For so long a retired node may still read in etcd that it is to forget its pipelines."""
 
 
 class Unmanageable(Exception):
@@ -143,7 +150,8 @@ def _tend(is_thorough: bool) -> None:
 
 
 def _wanted() -> dict[str, EtcdUser]:
-    users = EtcdUser.objects.filter(node__mode=Node.Mode.WORKER).exclude(node__token_digest="")
+    good = ~Q(node__token_digest="") | Q(node__retired_at__gt=timezone.now() - FAREWELL)
+    users = EtcdUser.objects.filter(good, node__mode=Node.Mode.WORKER)
     return {str(user.node_id): user for user in users}
 
 

@@ -1,5 +1,6 @@
 """Nodes and enrolment tokens in the admin."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from django import forms
@@ -17,7 +18,8 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from logs.run_times import ago, signed_seconds
-from workers import enrolment, join_page
+from workers import enrolment, join_page, lifecycle
+from workers.actions import NodeActions
 from workers.models import EnrolmentToken, Node, Refusal
 
 
@@ -50,8 +52,31 @@ class RefusalInline(TabularInline):
         return False
 
 
+class ServiceFilter(admin.SimpleListFilter):
+    """Retired nodes are shown when they are asked for."""
+
+    title = _("service")
+    parameter_name = "service"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        """Beside those in service."""
+        return [("retired", _("Retired")), ("all", _("All"))]
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        """What is there without a choice is not all."""
+        first, *rest = super().choices(changelist)
+        yield {**first, "display": _("In service")}
+        yield from rest
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        """By what was chosen."""
+        if self.value() == "all":
+            return queryset
+        return queryset.exclude(retired_at=None) if self.value() == "retired" else queryset.filter(retired_at=None)
+
+
 @admin.register(Node)
-class NodeAdmin(ModelAdmin):
+class NodeAdmin(NodeActions, ModelAdmin):
     """Read-mostly: a node describes itself. A new one joins by itself, with the line that the page of adding gives."""
 
     form = NodeForm
@@ -59,12 +84,13 @@ class NodeAdmin(ModelAdmin):
         *("titled", "display_status", "display_used", "display_backlog", "clock"),
         *("display_version", "display_seen", "display_mode"),
     ]
-    list_filter = ["mode", "online", "draining"]
+    list_filter = [ServiceFilter, "mode", "online", "draining"]
     search_fields = ["name", "host", "description"]
     search_help_text = _("Name, host or description")
     fieldsets = [(None, {"fields": ["name", "description", "labels"]})]
     inlines = [RefusalInline]
-    actions = ["revoke"]
+    actions = ["drain_selected", "undrain_selected", "rotate_selected", "revoke"]
+    actions_detail = ["drain_one", "undrain_one", "rotate_one", "retire_one"]
     change_form_before_template = "admin/workers/node/facts.html"
 
     class Media:
@@ -74,6 +100,10 @@ class NodeAdmin(ModelAdmin):
         """Who has come with a token."""
         view = self.admin_site.admin_view(self.arrivals)
         return [path("arrivals/<int:token>/", view, name="workers_node_arrivals"), *super().get_urls()]
+
+    def save_model(self, request: HttpRequest, obj: Node, form: Any, change: bool) -> None:
+        """What was changed, over what the node has said of itself meanwhile; one that is renamed learns it."""
+        lifecycle.describe(obj.pk, {name: form.cleaned_data[name] for name in form.changed_data}, timezone.now())
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
         """The line to paste on the host; ``?node=`` for one that is to join again."""
@@ -101,18 +131,26 @@ class NodeAdmin(ModelAdmin):
 
     @display(
         description=_("Status"),
-        label={"online": "success", "offline": "danger", "revoked": "danger", "trouble": "warning", "draining": "info"},
+        label={
+            **{"online": "success", "offline": "danger", "revoked": "danger", "trouble": "warning"},
+            **{"draining": "info", "drained": "info"},
+        },
         ordering="online",
     )
     def display_status(self, node: Node) -> tuple[str, Any]:
         """The worst that is to be said of it."""
+        if node.retired_at is not None:
+            return "retired", _("retired")
         if node.is_revoked:
             return "revoked", _("token revoked")
         if not node.online:
             return "offline", _("offline") if node.enrolled_at or node.last_seen else _("has not joined")
         if node.incidents:
             return "trouble", _("in trouble")
-        return ("draining", _("draining")) if node.draining else ("online", _("online"))
+        if node.is_drained:
+            return "drained", _("drained")
+        is_draining = node.draining or node.drain_asked_at is not None
+        return ("draining", _("draining")) if is_draining else ("online", _("online"))
 
     @display(description=_("Capacity in use"))
     def display_used(self, node: Node) -> SafeString | str:
@@ -156,12 +194,6 @@ class NodeAdmin(ModelAdmin):
     def display_mode(self, node: Node) -> str:
         """Worker or master."""
         return node.get_mode_display()
-
-    @admin.action(description=_("Revoke the tokens of these nodes"), permissions=["change"])
-    def revoke(self, request: HttpRequest, queryset: Any) -> None:
-        """Their deliveries are refused until they enrol again."""
-        number = queryset.update(token_digest="")
-        messages.success(request, _("%(number)d nodes have to enrol again.") % {"number": number})
 
 
 @admin.register(EnrolmentToken)

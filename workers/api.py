@@ -2,13 +2,18 @@
 
 import base64
 import binascii
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.utils import timezone
+from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, permissions, serializers, status
-from rest_framework.exceptions import PermissionDenied
+from rest_framework.decorators import action
+from rest_framework.exceptions import APIException, PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.throttling import AnonRateThrottle
@@ -16,7 +21,7 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet, ModelViewSet
 
 from coordination.errors import CoordinationError
-from workers import accounts, enrolment, keyring
+from workers import accounts, enrolment, keyring, lifecycle
 from workers.enrolment import Admission, Applicant
 from workers.models import EnrolmentToken, Node
 
@@ -32,6 +37,7 @@ class NodeSerializer(serializers.ModelSerializer):
 
     status = serializers.ChoiceField(["online", "offline"], read_only=True)
     labels = LabelsField(required=False)
+    is_rotating = serializers.BooleanField(read_only=True, help_text="It has another token that it has not used yet.")
 
     class Meta:
         model = Node
@@ -51,10 +57,25 @@ class NodeSerializer(serializers.ModelSerializer):
             "backlog",
             "clock_skew",
             "draining",
+            "drain_asked_at",
+            "retired_at",
+            "is_rotating",
             "etcd_connected",
             "incidents",
         ]
         read_only_fields = [name for name in fields if name not in ("name", "description", "labels")]
+
+
+class MayChange(permissions.DjangoModelPermissions):
+    """Acting on something asks for the permission to change it."""
+
+    perms_map = {**permissions.DjangoModelPermissions.perms_map, "POST": ["%(app_label)s.change_%(model_name)s"]}
+
+
+class Impossible(APIException):
+    """409, with the sentence that says what to do."""
+
+    status_code = status.HTTP_409_CONFLICT
 
 
 class NodeViewSet(ModelViewSet):
@@ -63,6 +84,41 @@ class NodeViewSet(ModelViewSet):
     queryset = Node.objects.all()
     serializer_class = NodeSerializer
     filterset_fields = ["name", "mode", "online"]
+
+    def perform_update(self, serializer: Any) -> None:
+        """A node that is renamed learns it."""
+        serializer.instance = lifecycle.describe(serializer.instance.pk, serializer.validated_data, timezone.now())
+
+    @extend_schema(request=None, responses=NodeSerializer)
+    @action(detail=True, methods=["post"], permission_classes=[MayChange], serializer_class=serializers.Serializer)
+    def drain(self, request: Request, pk: str | None = None) -> Response:
+        """It begins nothing new and ends what runs, until it is undrained; 409 when its worker is too old."""
+        return self._act(lifecycle.drain)
+
+    @extend_schema(request=None, responses=NodeSerializer)
+    @action(detail=True, methods=["post"], permission_classes=[MayChange], serializer_class=serializers.Serializer)
+    def undrain(self, request: Request, pk: str | None = None) -> Response:
+        """It fires again, from the next instant on."""
+        return self._act(lifecycle.undrain)
+
+    @extend_schema(request=None, responses=NodeSerializer)
+    @action(detail=True, methods=["post"], permission_classes=[MayChange], serializer_class=serializers.Serializer)
+    def rotate(self, request: Request, pk: str | None = None) -> Response:
+        """It gets another token with its next delivery; the old one is good until the new one was used."""
+        return self._act(lifecycle.rotate)
+
+    @extend_schema(request=None, responses=NodeSerializer)
+    @action(detail=True, methods=["post"], permission_classes=[MayChange], serializer_class=serializers.Serializer)
+    def retire(self, request: Request, pk: str | None = None) -> Response:
+        """Its bindings and tokens go, its history stays. It comes back only by a token made for it."""
+        return self._act(lifecycle.retire)
+
+    def _act(self, act: Callable[[UUID, datetime], Node]) -> Response:
+        try:
+            node = act(self.get_object().pk, timezone.now())
+        except lifecycle.Impossible as error:
+            raise Impossible(str(error)) from None
+        return Response(NodeSerializer(node, context=self.get_serializer_context()).data)
 
 
 class EnrolmentTokenSerializer(serializers.ModelSerializer):

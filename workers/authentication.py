@@ -3,10 +3,12 @@
 import hmac
 from typing import Any
 
+from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
+from workers import lifecycle
 from workers.enrolment import digest_of
 from workers.models import Node
 
@@ -22,9 +24,11 @@ class NodeTokenAuthentication(BaseAuthentication):
         if scheme != SCHEME:
             return None
         digest = digest_of(token.strip())
-        node = Node.objects.filter(token_digest=digest).first()
+        node = Node.objects.filter(token_digest=digest).first() or lifecycle.take_next_token(digest)
         if node is None or not hmac.compare_digest(node.token_digest, digest):
             raise AuthenticationFailed("This node token is not known, or was revoked: enrol the node again.")
+        if not lifecycle.may_use_old_token(node, timezone.now()):
+            raise AuthenticationFailed("This node token was replaced long ago: enrol the node again.")
         return node, None
 
     def authenticate_header(self, request: Request) -> str:

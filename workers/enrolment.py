@@ -172,6 +172,8 @@ def _admit(node: Node, applicant: Applicant, row: EnrolmentToken, digest: str, n
     node.host = applicant.host
     node.version = applicant.version
     node.token_digest = digest
+    node.next_token_digest = node.next_token = ""
+    node.rotated_at = node.retired_at = None
     node.enrolled_at = now
     node.enrolled_by_id = row.pk
     try:

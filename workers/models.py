@@ -9,6 +9,14 @@ from django.utils.translation import gettext_lazy as _
 from coordination import crypto
 
 
+class NodeQuerySet(models.QuerySet["Node"]):
+    """Of all hosts that were ever known."""
+
+    def serving(self) -> "NodeQuerySet":
+        """The workers that are not retired."""
+        return self.filter(mode=Node.Mode.WORKER, retired_at=None)
+
+
 class Node(models.Model):
     """A host known to the cluster. ``online`` follows its etcd lease; the rest is what it last said of itself."""
 
@@ -44,7 +52,21 @@ class Node(models.Model):
     enrolled_by_id = models.BigIntegerField(null=True, editable=False)
     """The enrolment token's id, so that a host may repeat a request whose answer was lost."""
     enrolled_at = models.DateTimeField(_("enrolled"), null=True, blank=True)
+    drain_asked_at = models.DateTimeField(_("draining since"), null=True, blank=True, editable=False)
+    """It is to begin nothing new; ``draining`` says whether it does."""
+    retired_at = models.DateTimeField(_("retired"), null=True, blank=True, editable=False)
+    document_generation = models.BigIntegerField(default=0, editable=False)
+    """Of the document by which the node learns its name, whether it drains, and its next token; 0: there is none."""
+    document_heard = models.BigIntegerField(null=True, editable=False)
+    """The generation that the node acts on, None when it has not said, or is too old to know of it."""
+    next_token_digest = models.CharField(max_length=64, blank=True, db_index=True, editable=False)
+    next_token = models.CharField(max_length=255, blank=True, editable=False)
+    """Sealed for the node's key. With its first use it takes the place of the one before."""
+    rotated_at = models.DateTimeField(null=True, editable=False)
+    """When the next token was made."""
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
+
+    objects = NodeQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("node")
@@ -67,6 +89,21 @@ class Node(models.Model):
     def is_revoked(self) -> bool:
         """Whether it had a token and has none now: its deliveries are refused until it enrols again."""
         return bool(self.enrolled_at) and not self.token_digest and self.mode == self.Mode.WORKER
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether it begins nothing new, as it was asked to, and nothing runs any more."""
+        return self.drain_asked_at is not None and self.draining and not self.running
+
+    @property
+    def is_rotating(self) -> bool:
+        """Whether another token was made for it that it has not used yet."""
+        return bool(self.next_token_digest)
+
+    @property
+    def hears(self) -> bool:
+        """Whether its worker is new enough to be told anything. One that has not reported yet will say."""
+        return self.document_heard is not None or self.clock_skew is None
 
 
 class EtcdUser(models.Model):

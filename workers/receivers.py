@@ -7,10 +7,10 @@ from uuid import UUID
 from django.db.models import F
 from django.dispatch import receiver
 
-from coordination.records import NodeReport, RefusedRecord
+from coordination.records import NodeReport, RefusedRecord, Word
 from coordination.trust import Notice
 from logs.signals import documents_refused, node_reported
-from workers import keyring
+from workers import keyring, lifecycle
 from workers.models import Node, Refusal
 
 MOST_KEYS = 20
@@ -18,8 +18,8 @@ MOST_KEYS = 20
 
 
 @receiver(node_reported)
-def keep_report(sender: Any, node: UUID, report: NodeReport, received_at: datetime, **more: Any) -> Notice | None:
-    """The newest report replaces the one before. Answers what to tell a node that trusts other keys."""
+def keep_report(sender: Any, node: UUID, report: NodeReport, received_at: datetime, **more: Any) -> Word:
+    """The newest report replaces the one before. Answers what the node is to know."""
     skew = (report.clock - received_at).total_seconds() if report.clock and report.clock.tzinfo else None
     Node.objects.filter(pk=node).update(
         version=report.version[:50],
@@ -31,13 +31,21 @@ def keep_report(sender: Any, node: UUID, report: NodeReport, received_at: dateti
         draining=report.draining,
         void_epoch=min(max(report.void_epoch, 0), 2**63 - 1),
         incidents=[sentence[:500] for sentence in report.incidents[:20]],
+        document_heard=min(report.document, 2**63 - 1) if report.document >= 0 else None,
         last_seen=received_at,
     )
+    sender_row = Node.objects.filter(pk=node).first()
+    if sender_row is None:
+        return Word()
+    return Word(_notice(sender_row, report), lifecycle.unheard(sender_row, received_at))
+
+
+def _notice(node: Node, report: NodeReport) -> Notice | None:
     if not report.keys:
         return None
     keys = sorted(report.keys)[:MOST_KEYS]
-    if keys not in Node.objects.filter(pk=node).values_list("trusted_keys", flat=True):
-        Node.objects.filter(pk=node).update(trusted_keys=keys)
+    if keys != node.trusted_keys:
+        Node.objects.filter(pk=node.pk).update(trusted_keys=keys)
         # It judges everything anew, and tells again what it still refuses.
         Refusal.objects.filter(node=node).delete()
     return keyring.notice_for(keys)

@@ -27,7 +27,7 @@ class Step:
 
 def first_steps(user: User | AnonymousUser) -> list[Step]:
     """All of them, in their order."""
-    pipelines, nodes = Pipeline.objects.all(), Node.objects.filter(mode=Node.Mode.WORKER)
+    pipelines, nodes = Pipeline.objects.all(), Node.objects.serving()
     live = pipelines.filter(enabled=True).filter(Q(bindings__isnull=False) | ~Q(node_labels={}))
     told = [
         (_("Add a node"), _("A host that executes: one line to paste there."), "dns"),

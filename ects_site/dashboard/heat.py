@@ -21,7 +21,7 @@ SHARES = {"few": 5, "some": 25, "many": 60, "most": 100}
 
 def heat_map(day: Day) -> dict[str, Any]:
     """Its hours and its rows; no rows without a worker."""
-    nodes = Node.objects.filter(mode=Node.Mode.WORKER).order_by("online", "name")[: MOST + 1]
+    nodes = Node.objects.serving().order_by("online", "name")[: MOST + 1]
     shown = sorted(list(nodes)[:MOST], key=lambda node: node.name)
     top = max((_ended(sums) for hours in day.nodes.values() for sums in hours.values()), default=0)
     rows = [{"node": node, "cells": _cells(day, node.pk, top), "used": _used(node)} for node in shown]

@@ -24,7 +24,7 @@ def context(request: HttpRequest, given: dict[str, Any]) -> dict[str, Any]:
         return given
     instant = now()
     day = last_day(instant)
-    workers = Node.objects.filter(mode=Node.Mode.WORKER)
+    workers = Node.objects.serving()
     given |= {
         "day": day,
         "now": instant,

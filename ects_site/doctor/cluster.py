@@ -37,7 +37,7 @@ def check_masters() -> Iterator[Finding]:
 
 def check_workers() -> Iterator[Finding]:
     """Findings on each worker."""
-    workers = list(Node.objects.filter(mode=Node.Mode.WORKER).order_by("name"))
+    workers = list(Node.objects.serving().order_by("name"))
     if not workers:
         yield warn("workers", "no host has joined", "Nodes, Add a node: it gives the line to paste on the host.")
     for node in workers:

@@ -115,7 +115,11 @@ def _of_node(case: Case, node: Node) -> Iterator[str]:
         }
     if node.backlog:
         yield _("The node has %(count)d records to deliver: its word may be among them.") % {"count": node.backlog}
-    if node.draining:
+    if node.drain_asked_at is not None:
+        yield _("The node is to drain since %(at)s: it begins nothing new until it is undrained.") % {
+            "at": case.told(node.drain_asked_at)
+        }
+    elif node.draining:
         yield _("The worker is stopping: it begins nothing new.")
     for incident in node.incidents:
         yield _("The node says: %(incident)s.") % {"incident": str(incident).rstrip(".")}

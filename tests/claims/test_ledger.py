@@ -38,6 +38,18 @@ class TestTheLedger:
         second.at(112.0)
         assert (len(worker.starts), len(second.starts)) == (0, 1)
 
+    def test_fires_of_which_all_nodes_drain_are_told_when_one_does_not_any_more(self, cluster: Cluster) -> None:
+        for node in cluster.workers:
+            node.settle()
+            node.standing.draining = True
+            node.at(110.0)
+        first = cluster.workers[0]
+        first.at(150.0)
+        first.renew_session()
+        first.standing.draining = False
+        first.settle()
+        assert (110.0, "missed", "this node was draining") in notes(first)
+
     @pytest.mark.parametrize(
         ("misfire", "ran"), [("skip", [170.0]), ("latest", [170.0]), ("all", [140.0, 150.0, 160.0])]
     )

@@ -7,7 +7,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tests.endtoend.installation import ROOT, Installation, instant, wait_for
+from tests.endtoend.client import instant, wait_for
+from tests.endtoend.installation import ROOT, Installation
 from workers.engine import identity
 
 

@@ -48,12 +48,14 @@ class Console:
     breaks_on: int | None = None
     skew: float = 0.0
     batches: int = 0
+    word: str = ""
+    wakes: threading.Event = field(default_factory=threading.Event)
 
     def answer(self, body: bytes) -> tuple[int, dict[str, Any]]:
         batch = records.decode_batch(gzip.decompress(body))
         now = (datetime.now(UTC) + timedelta(seconds=self.skew)).isoformat()
         if not batch.stream:
-            return 200, {"sequence": 0, "server_time": now}
+            return 200, {"sequence": 0, "server_time": now, "node": self.word}
         self.batches += 1
         sent = [records.decode_record(raw) for raw in batch.records]
         generations = [record.generation if isinstance(record, AppliedRecord) else -1 for record in sent]
@@ -82,6 +84,8 @@ def console() -> Iterator[tuple[Console, str]]:
             fault = state.faults.pop(0) if state.faults else 0
             if isinstance(fault, int) and fault:
                 return self.reply(fault, {})
+            if fault == "hangs":
+                state.wakes.wait()
             status, answer = state.answer(body)
             if fault == "lost":
                 return self.connection.close()
@@ -100,6 +104,7 @@ def console() -> Iterator[tuple[Console, str]]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield state, f"http://127.0.0.1:{server.server_port}"
+    state.wakes.set()
     server.shutdown()
     server.server_close()
 
@@ -108,6 +113,15 @@ def console() -> Iterator[tuple[Console, str]]:
 class Recipient:
     server_url: str
     token: str = "secret-token"
+    former: str = ""
+    told_of: list[str] = field(default_factory=list)
+
+    def rejected(self) -> None:
+        if self.former:
+            self.token, self.former = self.former, self.token
+
+    async def told(self, envelope: str) -> None:
+        self.told_of.append(envelope)
 
 
 class Observed:
@@ -126,12 +140,15 @@ class Observed:
 
 
 @asynccontextmanager
-async def shipping(path: Path, url: str, count: int) -> AsyncIterator[tuple[Shipper, Journal]]:
+async def shipping(
+    path: Path, url: str, count: int, recipient: Recipient | None = None
+) -> AsyncIterator[tuple[Shipper, Journal]]:
     journal = Journal(path / "journal.db", clock=QuickClock())
     await journal.open()
     await journal.state(*(AppliedRecord(pipeline="p", generation=i) for i in range(count)))
     async with aclosing(Direct({}, QuickClock())) as courier:
-        shipper = Shipper(journal, Recipient(url), courier, QuickClock(), NodeReport, Observed())
+        recipient = recipient or Recipient(url)
+        shipper = Shipper(journal, recipient, courier, QuickClock(), NodeReport, Observed())
         task = asyncio.create_task(shipper.run())
         yield shipper, journal
         task.cancel()
@@ -139,7 +156,7 @@ async def shipping(path: Path, url: str, count: int) -> AsyncIterator[tuple[Ship
     await journal.close()
 
 
-async def until(condition: Callable[[], bool]) -> None:
+async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(10):
         while not condition():
             await asyncio.sleep(0.005)
@@ -223,3 +240,38 @@ async def test_a_stopping_worker_delivers_what_it_has(tmp_path: Path, console: t
     await journal.close()
     assert state.taken == observed.generations == list(range(1200))
     assert observed.skew is not None
+
+
+async def test_a_stopping_worker_waits_for_no_console_that_hangs(tmp_path: Path, console: tuple[Console, str]) -> None:
+    state, url = console
+    state.faults = ["hangs"]
+    journal = Journal(tmp_path / "journal.db", clock=QuickClock())
+    await journal.open()
+    await journal.state(AppliedRecord(pipeline="p", generation=1))
+    for seconds, left in ((0.1, 1), (10, 0)):
+        async with aclosing(Direct({}, QuickClock())) as courier, asyncio.timeout(20):
+            await Shipper(journal, Recipient(url), courier, QuickClock(), NodeReport, Observed()).drain(seconds)
+        assert journal.backlog().records == left
+        state.wakes.set()
+    await journal.close()
+    assert state.taken == [1]
+
+
+async def test_what_the_console_wants_of_the_node_is_handed_on(tmp_path: Path, console: tuple[Console, str]) -> None:
+    state, url = console
+    state.word = "a signed word"
+    recipient = Recipient(url)
+    async with shipping(tmp_path, url, 0, recipient):
+        await until(lambda: recipient.told_of)
+    assert recipient.told_of[0] == "a signed word"
+
+
+async def test_the_token_before_is_tried_when_the_newest_is_refused(
+    tmp_path: Path, console: tuple[Console, str]
+) -> None:
+    state, url = console
+    state.faults = [401]
+    recipient = Recipient(url, "newest", "before")
+    async with shipping(tmp_path, url, 5, recipient) as (_, journal):
+        await until(lambda: journal.backlog().records == 0)
+    assert recipient.token == "before"

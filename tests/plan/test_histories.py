@@ -33,7 +33,7 @@ class Histories(RuleBasedStateMachine):
         self.document: PipelineDocument | None = None
         self.period = 0
         self.floor = NOON
-        self.paused = False
+        self.paused = self.draining = False
         self.start()
 
     # -- the world ----------------------------------------------------------------------------------------------
@@ -43,6 +43,7 @@ class Histories(RuleBasedStateMachine):
         cursors = {"p": self.cursor} if self.cursor else {}
         self.plan = Plan("n", started_at=self.now, born=NOON, cursors=cursors)
         self.take(self.plan.pause(self.paused, self.now))
+        self.take(self.plan.drain(self.draining, self.now))
         if self.document:
             self.take(self.plan.put(self.document, Every(self.period), self.now))
 
@@ -91,7 +92,7 @@ class Histories(RuleBasedStateMachine):
     @rule()
     def timer(self) -> None:
         self.drain()
-        if self.document and not self.document.paused and not self.paused:
+        if self.document and not self.document.paused and not (self.paused or self.draining):
             self.expect_all_up_to(self.now)
 
     @rule(period=st.sampled_from([1, 2, 7, 30]), overlap=OVERLAPS, misfire=MISFIRES, paused=st.booleans())
@@ -125,6 +126,11 @@ class Histories(RuleBasedStateMachine):
         self.expect_all_up_to(self.now)
         self.floor = max(self.floor, self.now, self.cursor or NOON)
         self.document = None
+
+    @rule(draining=st.booleans())
+    def drain_the_node(self, draining: bool) -> None:
+        self.draining = draining
+        self.take(self.plan.drain(draining, self.now))
 
     @rule(paused=st.booleans())
     def pause_everything(self, paused: bool) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from coordination.documents import PipelineDocument
 from tests.plan.fires import Every
-from workers.engine.plan import Decision, Fire, Kill, Note, Plan
+from workers.engine.plan import DRAINING, Decision, Fire, Kill, Note, Plan
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 
@@ -220,6 +220,39 @@ def test_a_pause_is_told_in_gaps_and_ends_at_once() -> None:
     assert told(it.due(at(60.5))) == [("skipped", s, "paused") for s in range(1, 61)]
     assert told(it.pause(False, at(62.5))) == [("skipped", 61, "paused"), ("skipped", 62, "paused")]
     assert told(it.due(at(63))) == [("fire", 63, "schedule")]
+
+
+def test_a_node_that_drains_begins_nothing_and_says_why() -> None:
+    it = plan()
+    it.put(document(overlap="queue"), Every(1), NOON)
+    [going] = it.due(at(1))
+    assert isinstance(going, Fire)
+    assert told(it.due(at(2))) == [("running", 2, "waiting for the previous run to end")]
+    assert told(it.drain(True, at(2.5))) == []
+    assert told(it.ended("p", going.run)) == [("skipped", 2, DRAINING)]
+    assert it.drain(True, at(3.5)) == []
+    assert told(it.drain(False, at(5.5))) == [("skipped", s, DRAINING) for s in (3, 4, 5)]
+    assert told(it.due(at(6))) == [("fire", 6, "schedule")]
+
+
+def test_draining_and_pausing_end_one_by_one() -> None:
+    it = plan()
+    it.put(document(overlap="allow"), Every(10), NOON)
+    it.pause(True, at(1))
+    it.drain(True, at(2))
+    assert told(it.pause(False, at(11))) == [("skipped", 10, "paused")]
+    assert told(it.drain(False, at(21))) == [("skipped", 20, DRAINING)]
+    assert told(it.due(at(30))) == [("fire", 30, "schedule")]
+
+
+def test_what_drains_when_it_starts_catches_nothing_up() -> None:
+    it = plan(started_at=at(35), cursors={"p": at(10)})
+    it.drain(True, at(35))
+    it.put(document(overlap="allow", misfire="all"), Every(10), at(35))
+    it.put(document("boot"), Every(1, is_reboot=True), at(35))
+    assert told(it.reboot()) == [("skipped", 35, DRAINING)]
+    assert ("skipped", 20, DRAINING) in told(it.due(at(100)))
+    assert not [decision for decision in it.due(at(100)) if isinstance(decision, Fire)]
 
 
 def test_a_paused_document_does_not_fire() -> None:

@@ -59,7 +59,7 @@ class Node(Host):
     def drain(self) -> None:
         """SIGTERM: nothing new."""
         if self.is_up:
-            self.standing.draining = True
+            self.standing.stopping = True
             self._later(0.0, self._poll_all)
 
     def set_clock(self, skew: float) -> None:

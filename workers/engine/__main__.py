@@ -18,8 +18,9 @@ from workers.engine import ondemand
 from workers.engine.clock import SystemClock
 from workers.engine.courier import Courier, Direct, is_proxied
 from workers.engine.identity import Identity, IdentityError, StateLock, load, machine_id
+from workers.engine.options import Options
 from workers.engine.runners import cgroups
-from workers.engine.service import Options, Service
+from workers.engine.service import Service
 
 log = logging.getLogger("workers.engine")
 

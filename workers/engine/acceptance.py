@@ -14,7 +14,7 @@ from msgspec import DecodeError
 
 from coordination import crypto, documents
 from coordination.crypto import Refused
-from coordination.documents import FORMAT, Command, Document, PipelineDocument, RunCommand, SharedConfig
+from coordination.documents import FORMAT, Command, Document, NodeDocument, PipelineDocument, RunCommand, SharedConfig
 
 T = TypeVar("T")
 
@@ -60,6 +60,14 @@ class Acceptance:
         if config.generation < held:
             raise Refused(f"it is older (generation {config.generation}) than what this node has seen ({held})")
         return config
+
+    def node(self, envelope: bytes, held: int) -> NodeDocument:
+        """What the console wants of this node, of generation ``held`` or newer."""
+        document = _decode(documents.decode_node, crypto.verify("node", envelope, self._keys))
+        self._check(document.node)
+        if document.generation < held:
+            raise Refused(f"it is older (generation {document.generation}) than what this node has heard ({held})")
+        return document
 
     def cached(self, envelope: bytes) -> PipelineDocument | None:
         """A document from this node's own cache; None when it can no longer be accepted."""

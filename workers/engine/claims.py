@@ -17,9 +17,9 @@ calls ``poll(now)`` and carries out the actions, in their order:
 - ``Wake``: poll again then, at the latest; always the last action.
 
 What happens to the process goes to ``Standing``: ``kept_alive``, ``session_lost``, ``epoch_seen``, ``measured``,
-``members`` and ``draining``. After a restart the service kills what survived, revokes its old session, and only then
-polls. A change of placement is, on this side, a document like any other, or ``removed`` at the ``not_before`` of the
-document that says ``every``; an instant to come there is what makes all nodes change over together.
+``members``, ``draining`` and ``stopping``. After a restart the service kills what survived, revokes its old session,
+and only then polls. A change of placement is, on this side, a document like any other, or ``removed`` at the
+``not_before`` of the document that says ``every``; an instant to come there makes all nodes change over together.
 
 The rules are those of the design's section 6: one compare-and-set on the whole record for each transition; nothing
 runs before its claim is answered; an ambiguous transaction is repeated, the same, until it is answered.

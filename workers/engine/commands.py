@@ -1,18 +1,19 @@
 """Follower of ``/ects/commands/<node>/``: run this once, end that run. Each command is taken once, by its id."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from coordination.crypto import Refused
 from coordination.documents import RunCommand
 from coordination.gateway import Event, KeyValue
 from coordination.keys import Keys
-from coordination.records import RefusedRecord
+from coordination.records import RefusedRecord, RunRecord
 from workers.engine.acceptance import Acceptance
 from workers.engine.clock import Clock
 from workers.engine.dispatch import Dispatcher
 from workers.engine.execution import RunSpec
 from workers.engine.journal import Journal
+from workers.engine.plan import DRAINING
 
 log = logging.getLogger(__name__)
 
@@ -21,13 +22,21 @@ class Commands:
     """Takes what the console sends to this node."""
 
     def __init__(
-        self, *, keys: Keys, acceptance: Acceptance, journal: Journal, dispatcher: Dispatcher, clock: Clock
+        self,
+        *,
+        keys: Keys,
+        acceptance: Acceptance,
+        journal: Journal,
+        dispatcher: Dispatcher,
+        clock: Clock,
+        is_draining: Callable[[], bool],
     ) -> None:
         self._keys = keys
         self._acceptance = acceptance
         self._journal = journal
         self._dispatcher = dispatcher
         self._clock = clock
+        self._is_draining = is_draining
         self._taken: set[str] = set()
 
     async def snapshot(self, items: Sequence[KeyValue]) -> None:
@@ -59,11 +68,14 @@ class Commands:
         if not await self._journal.take_command(command.id, command.expires_at):
             return
         if isinstance(command, RunCommand):
-            self._start(command)
+            await self._start(command)
         else:
             await self._dispatcher.kill(command.run, f"killed by {command.requested_by or 'the console'}")
 
-    def _start(self, command: RunCommand) -> None:
+    async def _start(self, command: RunCommand) -> None:
+        if self._is_draining():
+            await self._journal.state(_skipped(command))
+            return
         spec = RunSpec(
             run=command.run,
             trigger="manual",
@@ -72,3 +84,17 @@ class Commands:
             reason=f"run by {command.requested_by}" if command.requested_by else "",
         )
         self._dispatcher.start(command.document, spec)
+
+
+def _skipped(command: RunCommand) -> RunRecord:
+    document = command.document
+    return RunRecord(
+        run=command.run,
+        pipeline=document.pipeline,
+        pipeline_name=document.name,
+        state="skipped",
+        trigger="manual",
+        scheduled_at=command.issued_at,
+        generation=document.generation,
+        reason=DRAINING,
+    )

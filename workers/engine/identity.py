@@ -45,7 +45,9 @@ class Identity(Struct, frozen=True, kw_only=True):
     """A node's name, its secrets, and whom it trusts. ``verify_keys`` maps key ids to 32 bytes.
 
     ``former_keys`` were trusted once: they open what this node has taken and keeps, and nothing that comes.
-    ``trust_generation`` is that of the last statement on the keys that count.
+    ``trust_generation`` is that of the last statement on the keys that count. ``heard`` is that of the document by
+    which the console said what the node is called, whether it is ``draining``, and perhaps a new token in place of the
+    ``former_token``.
     """
 
     node: str
@@ -58,6 +60,9 @@ class Identity(Struct, frozen=True, kw_only=True):
     machine_id: str
     former_keys: dict[str, bytes] = {}
     trust_generation: int = 0
+    heard: int = 0
+    draining: bool = False
+    former_token: str = ""
 
     @property
     def etcd(self) -> EtcdSettings:

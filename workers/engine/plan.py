@@ -31,6 +31,7 @@ AHEAD = timedelta(seconds=5)
 
 DOWN = "the worker was not running"
 PAUSED = "paused"
+DRAINING = "the node is draining"
 OVERLAP = "the previous run was still going"
 
 
@@ -105,7 +106,8 @@ class Plan:
         self._running: dict[str, set[str]] = {}
         self._heap: list[tuple[datetime, int, _Entry]] = []
         self._tickets = count(1)
-        self._paused = False
+        self._held: tuple[str, ...] = ()
+        """Why nothing fires by its schedule, if nothing does."""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -161,15 +163,11 @@ class Plan:
 
     def pause(self, paused: bool, now: datetime) -> list[Decision]:
         """The global switch. What passed until now is settled under the old position."""
-        if paused == self._paused:
-            return []
-        decisions: list[Decision] = []
-        for entry in self._entries.values():
-            decisions += self._settle(entry, now, now)
-        self._paused = paused
-        for entry in self._entries.values():
-            self._schedule(entry, now)
-        return decisions
+        return self._hold(PAUSED, paused, now)
+
+    def drain(self, draining: bool, now: datetime) -> list[Decision]:
+        """This node begins nothing new, or does again. What passed until now is settled under the old position."""
+        return self._hold(DRAINING, draining, now)
 
     def due(self, now: datetime, limit: int = 1000) -> list[Decision]:
         """The decisions that are due, oldest instants first, about ``limit`` at most: call again until it is empty."""
@@ -194,22 +192,36 @@ class Plan:
         entry = self._entries.get(pipeline)
         if entry is None or not entry.waiting:
             return []
-        if self._is_paused(entry):
-            return self._drop_waiting(entry, PAUSED)
+        if reason := self._why_held(entry):
+            return self._drop_waiting(entry, reason)
         instant, trigger = entry.waiting.popleft()
         return [self._fire(entry, instant, trigger)]
 
     # -- one pipeline -------------------------------------------------------------------------------------------
 
-    def _is_paused(self, entry: _Entry) -> bool:
-        return self._paused or entry.document.paused
+    def _hold(self, reason: str, on: bool, now: datetime) -> list[Decision]:
+        if on == (reason in self._held):
+            return []
+        decisions: list[Decision] = []
+        for entry in self._entries.values():
+            decisions += self._settle(entry, now, now)
+        self._held = tuple(sorted({*self._held, reason} if on else {*self._held} - {reason}))
+        for entry in self._entries.values():
+            self._schedule(entry, now)
+        return decisions
+
+    def _why_held(self, entry: _Entry) -> str:
+        """Why it does not fire by its schedule; empty when it does."""
+        if self._held:
+            return self._held[0]
+        return PAUSED if entry.document.paused else ""
 
     def _schedule(self, entry: _Entry, now: datetime) -> None:
         entry.next = entry.fires.next(entry.cursor)
         entry.ticket = next(self._tickets)
         if entry.next is not None:
             begins = entry.fires.jittered(entry.next)
-            wake = max(begins, now + PAUSE_REST) if self._is_paused(entry) else begins
+            wake = max(begins, now + PAUSE_REST) if self._why_held(entry) else begins
             heapq.heappush(self._heap, (wake, entry.ticket, entry))
 
     def _settle(self, entry: _Entry, until: datetime, now: datetime) -> list[Decision]:
@@ -223,8 +235,8 @@ class Plan:
 
     def _decide(self, entry: _Entry, until: datetime, now: datetime, *, catch_up: bool) -> list[Decision]:
         """Decides the next instant, or a whole stretch of instants with one fate, and moves the cursor past it."""
-        if self._is_paused(entry):
-            return self._stretch(entry, until, "skipped", PAUSED)
+        if reason := self._why_held(entry):
+            return self._stretch(entry, until, "skipped", reason)
         late = self._late(entry, until, now)
         if entry.next is not None and entry.next <= late:
             return self._misfired(entry, late, now, catch_up)
@@ -302,8 +314,8 @@ class Plan:
         return [self._note(entry, instant, "skipped", reason)]
 
     def _reboot(self, entry: _Entry) -> list[Decision]:
-        if self._is_paused(entry):
-            return [self._note(entry, self._started_at, "skipped", PAUSED)]
+        if reason := self._why_held(entry):
+            return [self._note(entry, self._started_at, "skipped", reason)]
         return self._begin(entry, self._started_at, "schedule")
 
     def _fire(self, entry: _Entry, instant: datetime, trigger: Trigger) -> Fire:

@@ -7,14 +7,12 @@ import os
 import signal
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 
 from coordination.connectivity import Connectivity
 from coordination.crypto import CannotOpen, unseal
 from coordination.documents import PipelineDocument
 from coordination.documents import Presence as PresenceDocument
-from coordination.fires import SESSION_TTL
 from coordination.gateway import Gateway
 from coordination.keys import Keys
 from coordination.listener import Address, Listener
@@ -34,10 +32,11 @@ from workers.engine.journal import Journal
 from workers.engine.metrics import Metrics
 from workers.engine.observation import Observation
 from workers.engine.occasions import occasions
+from workers.engine.options import Options
+from workers.engine.orders import Orders
 from workers.engine.plan import Decision, Plan
 from workers.engine.presence import Presence
 from workers.engine.recovery import recover
-from workers.engine.runners.cgroups import Groups
 from workers.engine.session import Session
 from workers.engine.setback import SetBack
 from workers.engine.shared import Shared
@@ -56,24 +55,6 @@ SYNC_PATIENCE = 3.0
 
 SHIP_PATIENCE = 5.0
 """Seconds that a stopping worker takes to deliver what it has; the rest is delivered after the next start."""
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How this worker is run. ``grace``: seconds that running jobs get when the worker stops. ``session_ttl``: seconds
-    after which others may take over what it was running, counted from its last word to etcd. ``groups``: the control
-    groups that it may use, if any. ``metrics``: where it listens for health and metrics, if at all; ``metrics_token``
-    opens the latter to other hosts."""
-
-    state_dir: Path
-    version: str = ""
-    capacity: int = 256
-    grace: float = 10.0
-    session_ttl: float = SESSION_TTL
-    labels: dict[str, str] = field(default_factory=dict)
-    groups: Groups | None = None
-    metrics: Address | None = None
-    metrics_token: str = ""
 
 
 class Service:
@@ -106,9 +87,11 @@ class Service:
         self._trust = Trust(identity, options.state_dir, self._look_again)
         self._watchers: list[Watcher] = []
         self._courier = courier
+        self._acceptance = Acceptance(identity.node, self._trust.keys, self._trust.former)
+        self._orders = Orders(identity, options.state_dir, self._acceptance, self._drain)
         self._connectivity = Connectivity(clock.monotonic)
         self._stop = asyncio.Event()
-        self._draining = False
+        self._stopping = False
         self._is_ready = False
         self._set_back = SetBack(clock)
         self._guard: Guard
@@ -179,7 +162,7 @@ class Service:
         await self._prepare_shared()
         self._shipper = Shipper(
             self._journal,
-            self._identity,
+            self._orders,
             self._courier,
             self._clock,
             self._report,
@@ -221,24 +204,25 @@ class Service:
     async def _begin(self) -> None:
         if self._options.metrics is not None:
             self._supervisor.start("health and metrics", self._listener(self._options.metrics).run)
-        acceptance = Acceptance(self._identity.node, self._trust.keys, self._trust.former)
         settings = Settings(
-            acceptance=acceptance,
+            acceptance=self._acceptance,
             journal=self._journal,
             plan=self._plan,
             shared=self._shared,
             carry_out=self._carry_out,
             clock=self._clock,
         )
-        self._definitions = self._make_definitions(acceptance, await self._journal.generations())
+        self._definitions = self._make_definitions(await self._journal.generations())
         commands = Commands(
             keys=self._keys,
-            acceptance=acceptance,
+            acceptance=self._acceptance,
             journal=self._journal,
             dispatcher=self._dispatcher,
             clock=self._clock,
+            is_draining=lambda: self._orders.draining,
         )
         await settings.load_cache()
+        await self._drain(self._orders.draining)
         self._supervisor.start("delivery", self._shipper.run)
         self._supervisor.start("guard", self._guard.watch)
         # From memory first: what etcd then says is an edit of it, and settles what passed in between.
@@ -257,12 +241,12 @@ class Service:
         self._is_ready = True
         # What is here now stays for long: looking through all of it for garbage takes a second at 100,000 pipelines.
         gc.freeze()
-        log.info("node %s (%s) is ready", self._identity.name, self._identity.node)
+        log.info("node %s (%s) is ready", self._orders.name, self._identity.node)
 
-    def _make_definitions(self, acceptance: Acceptance, generations: dict[str, int]) -> Definitions:
+    def _make_definitions(self, generations: dict[str, int]) -> Definitions:
         return Definitions(
             keys=self._keys,
-            acceptance=acceptance,
+            acceptance=self._acceptance,
             journal=self._journal,
             plan=self._plan,
             shared=self._shared,
@@ -273,7 +257,7 @@ class Service:
         )
 
     async def _end(self) -> None:
-        self._draining, self._is_ready = True, False
+        self._stopping, self._is_ready = True, False
         await self._supervisor.stop("timer")
         await self._shared.settle()
         log.info("stopping; %d runs are going", self._dispatcher.running)
@@ -303,13 +287,18 @@ class Service:
                 wakes = (self._plan.next_wake(), self._definitions.next_turn())
                 await self._timer.wait_until(min((wake for wake in wakes if wake is not None), default=None))
 
+    async def _drain(self, draining: bool) -> None:
+        """Begins nothing new from now on, or does again. What runs goes on."""
+        self._shared.drain(draining)
+        await self._carry_out(self._plan.drain(draining, self._clock.now()))
+
     async def _carry_out(self, decisions: Sequence[Decision]) -> None:
         """What changes the plan may also change when it is next due."""
         await self._dispatcher.carry_out(decisions)
         self._timer.nudge()
 
     def _make_execution(self, document: PipelineDocument, spec: RunSpec) -> Execution:
-        spec = replace(spec, node=self._identity.node, node_name=self._identity.name)
+        spec = replace(spec, node=self._identity.node, node_name=self._orders.name)
         return Execution(document, spec, self._open(document), self._journal, self._clock, self._hands)
 
     def _open(self, document: PipelineDocument) -> dict[str, str]:
@@ -343,15 +332,19 @@ class Service:
         except TimeoutError:
             log.warning("etcd does not answer: firing from what this node remembers")
 
+    @property
+    def _is_draining(self) -> bool:
+        return self._stopping or self._orders.draining
+
     def _describe(self) -> PresenceDocument:
         return PresenceDocument(
             node=self._identity.node,
-            name=self._identity.name,
+            name=self._orders.name,
             host=self._host,
             version=self._options.version,
             capacity=self._options.capacity,
             running=self._capacity.running,
-            draining=self._draining,
+            draining=self._is_draining,
             labels=self._options.labels,
             pid=os.getpid(),
             started_at=self._started_at,
@@ -365,16 +358,18 @@ class Service:
             capacity=self._options.capacity,
             backlog=self._journal.backlog().records,
             etcd_connected=self._connectivity.is_connected,
-            draining=self._draining,
+            draining=self._is_draining,
             host=self._host,
             incidents=self._incidents(),
             void_epoch=self._shared.void_epoch(),
             keys=tuple(self._trust.keys),
+            document=self._orders.generation,
         )
 
     def _incidents(self) -> tuple[str, ...]:
-        parts = (self._set_back, self._journal, self._shipper, self._trust, self._presence, self._shared)
-        return tuple(sentence for part in (*parts, self._supervisor) for sentence in part.incidents())
+        told = (self._set_back, self._trust, self._orders)
+        parts = (self._journal, self._shipper, self._presence, self._shared, self._supervisor)
+        return tuple(sentence for part in (*told, *parts) for sentence in part.incidents())
 
     def _listener(self, address: Address) -> Listener:
         observation = Observation(

@@ -136,6 +136,11 @@ class Shared:
             self._standing.paused = paused
             self.poll_all()
 
+    def drain(self, draining: bool) -> None:
+        """This node claims nothing new, or does again."""
+        self._standing.draining = draining
+        self.poll_all()
+
     def kept_alive(self, session: str, sent: float, ttl: float) -> None:
         """The session lives for ``ttl`` seconds from ``sent`` (boot) on."""
         earlier = self._standing.right
@@ -200,7 +205,7 @@ class Shared:
 
     async def settle(self) -> None:
         """Claims nothing more, and waits a little for the claims that are on their way."""
-        self._standing.draining = True
+        self._standing.stopping = True
         self.poll_all()
         await self._until(lambda entry: not entry.plan.is_claiming and not entry.todo)
 
@@ -223,7 +228,7 @@ class Shared:
     def incidents(self) -> tuple[str, ...]:
         """Why shared fires are not claimed, a sentence each."""
         found = [entry.plan.incident for entry in self._entries.values() if entry.plan.incident]
-        if self._entries and self._hindrance and not self._standing.draining:
+        if self._entries and self._hindrance and not (self._standing.draining or self._standing.stopping):
             found.append(f"shared pipelines are not fired here: {self._hindrance}")
         return tuple(found[:10])
 

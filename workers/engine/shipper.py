@@ -45,13 +45,21 @@ SKEW_SMOOTHING = 0.3
 
 
 class Recipient(Protocol):
-    """What the shipper must know of this node's identity."""
+    """Who this node is to the console, and who takes what the console answers."""
 
     @property
     def server_url(self) -> str: ...
 
     @property
     def token(self) -> str: ...
+
+    def rejected(self) -> None:
+        """The console does not know the token."""
+        ...
+
+    async def told(self, envelope: str) -> None:
+        """What the console wants of this node, signed."""
+        ...
 
 
 class Observer(Protocol):
@@ -128,13 +136,15 @@ class Shipper:
 
     async def drain(self, seconds: float) -> None:
         """Delivers what there is, for so many seconds at the most. What is left is delivered after the next start."""
-        deadline = self._clock.monotonic() + seconds
         try:
-            while self._clock.monotonic() < deadline and await self._deliver():
-                pass
-            await self._report_only()
+            async with asyncio.timeout(seconds):
+                while await self._deliver():
+                    pass
+                await self._report_only()
         except _Refused as refusal:
             log.warning("not everything is delivered: %s; it will be after the next start", refusal)
+        except TimeoutError:
+            log.warning("not everything is delivered within %g s; it will be after the next start", seconds)
 
     # -- one round ----------------------------------------------------------------------------------------------
 
@@ -223,10 +233,13 @@ class Shipper:
         self._measure(reply.server_time, sent_at, self._clock.monotonic() - sent)
         self._trouble, self._pause = "", FIRST_PAUSE
         self._reported = self._clock.monotonic()
+        if reply.node:
+            await self._recipient.told(reply.node)
         return reply
 
     def _understood(self, answer: Answer) -> IngestReply:
         if answer.status in (401, 403):
+            self._recipient.rejected()
             raise _Refused("the console does not accept this node's token: enrol the node again", REVOKED_PAUSE)
         if answer.status >= 500:
             raise _Refused(f"the console answers {answer.status}", bisect=True)

@@ -64,8 +64,8 @@ class _Hindrance:
 
 @dataclass(slots=True)
 class Standing:
-    """``members`` None: not known yet. ``paused``: the global switch. ``draining``: this worker takes nothing new.
-    ``hampered`` says what else keeps this worker from running what must run once."""
+    """``members`` None: not known yet. ``paused``: the global switch. ``draining``: the console wants this node to take
+    nothing new; ``stopping``: its worker ends. ``hampered`` says what else keeps it from running what must run once."""
 
     node: str
     right: Right | None = None
@@ -73,6 +73,7 @@ class Standing:
     members: Mapping[str, Member] | None = None
     paused: bool = False
     draining: bool = False
+    stopping: bool = False
     hampered: str = ""
     _skew: float | None = None
     _offset: float = 0.0
@@ -156,8 +157,10 @@ class Standing:
             return "etcd had lost its data and no new epoch was begun"
         if self.settling(now):
             return "etcd had lost its data and a new epoch was settling"
-        if self.draining:
+        if self.stopping:
             return "this worker was stopping"
+        if self.draining:
+            return "this node was draining"
         if self.hampered:
             return self.hampered
         return self.clock_trouble(now)

@@ -6,6 +6,7 @@ from django import template
 from django.utils import timezone
 
 from logs.run_times import signed_seconds
+from workers.lifecycle import OLD_TOKEN_LIFE
 from workers.models import Node
 from workers.online import availability
 
@@ -23,6 +24,7 @@ def node_facts(node: Node) -> dict[str, Any]:
         "online": availability(node, timezone.now()),
         "clock": signed_seconds(skew),
         "is_skewed": skew is not None and abs(skew) > SKEW,
+        "old_token_until": node.rotated_at + OLD_TOKEN_LIFE if node.rotated_at else None,
     }
 
 
