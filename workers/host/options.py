@@ -20,7 +20,9 @@ HELP = (
 def add(parser: argparse.ArgumentParser, state_dir: Path, metrics: str) -> None:
     """``state_dir`` is where the identity and the journal are unless told otherwise, ``metrics`` where it listens."""
     _add_joining(parser)
-    parser.add_argument("--state-dir", type=Path, default=state_dir, help="identity and journal (worker in ECTS_DATA_DIR)")
+    parser.add_argument(
+        "--state-dir", type=Path, default=state_dir, help="identity and journal (worker in ECTS_DATA_DIR)"
+    )
     parser.add_argument("--etcd", type=_etcd, default="", help="HOST:PORT,… in place of what the console says")
     parser.add_argument("--config", type=_config, default="", help="key of the shared settings; the console says it")
     parser.add_argument("--capacity", type=_number(int), default="256", help="runs at once; the excess waits (256)")
