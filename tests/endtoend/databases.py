@@ -1,8 +1,10 @@
 """A database of its own for each installation: on SQLite by its data directory, on MariaDB made here."""
 
 import secrets
-from collections.abc import Mapping
-from contextlib import closing
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -22,10 +24,31 @@ def own(environment: Mapping[str, str]) -> dict[str, str]:
 
 def execute(url: str, statement: str) -> Any:
     """One statement on the server, not in any database; its rows."""
-    socket = parse_qs(urlsplit(url).query)["unix_socket"][0]
-    with closing(MySQLdb.connect(unix_socket=socket, user="root")) as connection, connection.cursor() as cursor:
+    with _connected(url) as connection, connection.cursor() as cursor:
         cursor.execute(statement)
         return cursor.fetchall()
+
+
+@contextmanager
+def locked(environment: Mapping[str, str], directory: Path) -> Iterator[None]:
+    """Nobody else can write meanwhile."""
+    url = environment.get("ECTS_DATABASE_URL", "")
+    if url.startswith("mysql://"):
+        with _connected(url) as connection, connection.cursor() as cursor:
+            cursor.execute("FLUSH TABLES WITH READ LOCK")
+            yield
+        return
+    with closing(sqlite3.connect(directory / "ects.sqlite3", timeout=20, isolation_level=None)) as database:
+        database.execute("BEGIN IMMEDIATE")
+        yield
+        database.execute("ROLLBACK")
+
+
+@contextmanager
+def _connected(url: str) -> Iterator[Any]:
+    socket = parse_qs(urlsplit(url).query)["unix_socket"][0]
+    with closing(MySQLdb.connect(unix_socket=socket, user="root")) as connection:
+        yield connection
 
 
 def name_of(url: str) -> str:

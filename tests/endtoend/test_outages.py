@@ -2,9 +2,9 @@
 
 import os
 import signal
-import sqlite3
 from pathlib import Path
 
+from tests.endtoend import databases
 from tests.endtoend.client import instant, wait_for
 from tests.endtoend.installation import Installation, descendants
 
@@ -49,10 +49,7 @@ def test_the_web_process_hangs(ects: Installation, tmp_path: Path) -> None:
 def test_the_database_is_locked(ects: Installation, tmp_path: Path) -> None:
     account = tmp_path / "account"
     pipeline = _counted(ects, account)
-    with sqlite3.connect(ects.directory / "ects.sqlite3", timeout=20, isolation_level=None) as database:
-        database.execute("BEGIN IMMEDIATE")
+    with databases.locked(ects.environment, ects.directory):
         before = len(_lines(account))
         wait_for("it goes on firing", lambda: len(_lines(account)) >= before + 8)
-        database.execute("ROLLBACK")
-    database.close()
     _whole(ects, pipeline, account)

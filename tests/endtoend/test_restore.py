@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.endtoend import databases
-from tests.endtoend.installation import ROOT, Installation, wait_for
+from tests.endtoend.client import wait_for
+from tests.endtoend.installation import ROOT, Installation
 from tests.site.conftest import mariadb_socket
 
 __all__ = ["mariadb_socket"]
