@@ -167,6 +167,14 @@ def log_format() -> str:
     return form
 
 
+def log_level() -> str:
+    """``ECTS_LOG_LEVEL``. Raises ImproperlyConfigured."""
+    try:
+        return logformat.level(env.str("ECTS_LOG_LEVEL", default="INFO"))
+    except ValueError as error:
+        raise ImproperlyConfigured(str(error)) from None
+
+
 def email_tls() -> str:
     """``ECTS_EMAIL_TLS``: ``none``, ``starttls`` or ``tls``; yes and no stand for starttls and none."""
     given = env.str("ECTS_EMAIL_TLS", default="")

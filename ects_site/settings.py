@@ -19,6 +19,7 @@ from ects_site.environment import (
     etcd_endpoints,
     load_settings_file,
     log_format,
+    log_level,
     port,
     secret,
     secret_from,
@@ -266,7 +267,7 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"chosen": {"()": logformat.formatter, "name": log_format()}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "chosen"}},
-    "root": {"handlers": ["console"], "level": env.str("ECTS_LOG_LEVEL", default="INFO")},
+    "root": {"handlers": ["console"], "level": log_level()},
     "loggers": {
         "axes": {"level": "WARNING"},
         "django.server": {"level": "WARNING"},

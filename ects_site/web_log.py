@@ -15,6 +15,7 @@ class Logger(GunicornLogger):
     def setup(self, cfg: Any) -> None:
         """Called by gunicorn with its configuration."""
         super().setup(cfg)
+        logformat.identify(process="web")
         for handler in (*self.error_log.handlers, *self.access_log.handlers):
             handler.setFormatter(logformat.formatter(log_format()))
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +30,7 @@ def test_json() -> None:
     line = logformat.formatter("json").format(record('%s said "no"\n', "etcd", node="n1", path=Path("/x")))
     assert read(line) == {
         "time": "2026-01-31T12:00:00Z", "level": "WARNING", "logger": "ects.test", "message": 'etcd said "no"\n',
-        "node": "n1",
+        "node": "n1", "pid": os.getpid(),
     }  # fmt: skip
 
 
@@ -47,11 +48,33 @@ def test_an_error_has_its_traceback() -> None:
 def test_the_run_is_named(form: str) -> None:
     formatter = logformat.formatter(form)
     assert "5c9aa1ce" not in formatter.format(record("began"))
-    token = logformat.RUN.set("5c9aa1ce")
-    try:
+    with logformat.about(run="5c9aa1ce"):
         assert "5c9aa1ce" in formatter.format(record("began"))
-    finally:
-        logformat.RUN.reset(token)
+    assert "5c9aa1ce" not in formatter.format(record("began"))
+    assert "5c9aa1ce" in formatter.format(record("began", run="5c9aa1ce"))
+
+
+def test_who_speaks_and_about_what(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logformat, "_process", {})
+    logformat.identify(process="worker", node="web-1")
+    formatter = logformat.formatter("json")
+    with logformat.about(pipeline="backup"), logformat.about(run="r"):
+        line = read(formatter.format(record("began", level="FAKE", pid=0, time=1)))
+    assert line["process"] == "worker"
+    assert (line["node"], line["pipeline"], line["run"]) == ("web-1", "backup", "r")
+    assert (line["level"], line["time"]) == ("WARNING", "2026-01-31T12:00:00Z"), "extras replace nothing"
+    assert line["pid"] == os.getpid()
+
+
+def test_an_objects_words_are_not_told() -> None:
+    line = read(logformat.formatter("json").format(record("Not Found: /x", request=Path("/x?token=s3cret"), status=4)))
+    assert "s3cret" not in str(line)
+    assert line["status"] == 4
+
+
+def test_nothing_that_is_quoted_passes_for_another_line() -> None:
+    said = logformat.formatter("line").format(record("refused %s", "x\n2026-01-31 INFO all is well\r\x1b[2J"))
+    assert said.endswith("refused x\\n2026-01-31 INFO all is well\\r\\x1b[2J")
 
 
 def test_lines_keep_their_form() -> None:

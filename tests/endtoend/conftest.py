@@ -88,6 +88,8 @@ def ects(tmp_path_factory: pytest.TempPathFactory, mailbox: Mailbox) -> Iterator
             "ECTS_EMAIL_PORT": str(mailbox.port),
             "ECTS_EMAIL_FROM": "ects@example.org",
             "ECTS_RESYNC_SECONDS": "5",
+            "ECTS_LOG_FORMAT": "json",
+            "ECTS_ACCESS_LOG": "yes",
             "ECTS_MASTER_METRICS": f"127.0.0.1:{free_port()}",
             "ECTS_WORKER_METRICS": f"127.0.0.1:{free_port()}",
         },

@@ -114,6 +114,14 @@ def test_a_log_format_that_there_is_not(tmp_path: Path) -> None:
     assert "ECTS_LOG_FORMAT: found 'xml', allowed is line or json." in checked.stderr
 
 
+def test_a_log_level_that_there_is_not(tmp_path: Path) -> None:
+    assert manage(tmp_path, "check", ECTS_LOG_LEVEL="warning").returncode == 0
+    for command in ("check", "runworker"):
+        checked = manage(tmp_path, command, ECTS_LOG_LEVEL="LOUD")
+        assert checked.returncode != 0
+        assert "ECTS_LOG_LEVEL: found 'LOUD', allowed is DEBUG, INFO, WARNING, ERROR." in checked.stderr
+
+
 def test_gunicorn_logs_as_json_too(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         command = [sys.executable, "-m", "gunicorn", "ects_site.wsgi", "--logger-class", "ects_site.web_log.Logger"]

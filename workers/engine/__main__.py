@@ -31,10 +31,11 @@ GARBAGE = 20_000
 def main() -> int:
     """Exit status 0 after an orderly stop, 2 when this state directory or a setting cannot be used."""
     arguments = _parse()
-    _log_as(os.environ.get("ECTS_LOG_LEVEL", "INFO"), os.environ.get("ECTS_LOG_FORMAT", "line"))
+    logformat.identify(process="worker")
     # A run makes some hundred objects and frees them by itself: looking for garbage at each 700 is a tenth of its cost.
     gc.set_threshold(GARBAGE)
     try:
+        logformat.configure(os.environ)
         metrics_token = secret_variables.read("ECTS_METRICS_TOKEN", os.environ)
     except ValueError as error:
         print(error, file=sys.stderr)
@@ -62,18 +63,12 @@ def main() -> int:
             if arguments.etcd:
                 store = structs.replace(identity.store, endpoints=tuple(arguments.etcd.split(",")))
                 identity = structs.replace(identity, store=store)
+            logformat.identify(node=identity.name, node_id=identity.node)
             asyncio.run(_serve(identity, options))
     except IdentityError as error:
         print(error, file=sys.stderr)
         return error.status
     return 0
-
-
-def _log_as(level: str, form: str) -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(logformat.formatter(form))
-    logging.basicConfig(level=level, handlers=[handler])
-    logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 async def _serve(identity: Identity, options: Options) -> None:

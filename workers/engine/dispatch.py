@@ -103,7 +103,7 @@ class Dispatcher:
         """Ends a run, going or waiting. False when there is no such run here."""
         going = self._going.get(run)
         if going is None:
-            log.info("asked to kill run %s, which is not going here", run)
+            log.info("asked to kill run %s, which is not going here", run, extra={"run": run})
             return False
         going.killed = going.killed or reason
         if going.execution is not None:
@@ -150,17 +150,21 @@ class Dispatcher:
 
     async def _run(self, going: _Going) -> None:
         document, spec = going.document, going.spec
-        logformat.RUN.set(spec.run)  # for all that is logged in this task
+        # For all that is logged in this task.
+        logformat.speak_of(run=spec.run, pipeline=document.name, pipeline_id=document.pipeline)
+        log.debug("begins, scheduled at %s (%s)", spec.scheduled_at.isoformat(), spec.trigger)
         try:
             record = await self._execute(going)
         except Exception:
-            log.exception("run %s of %s broke", spec.run, document.name)
+            log.exception("%s broke", document.name)
             record = _record(going, "failed", "the worker broke while running it; see the worker's log")
             await self._journal.state(record)
         finally:
             del self._going[spec.run]
             decisions = self._plan.ended(document.pipeline, spec.run)
             await self.carry_out(decisions)
+        level = logging.DEBUG if record.state == "succeeded" else logging.INFO
+        log.log(level, "%s %s%s", document.name, record.state, record.reason and f": {record.reason}")
         self._on_ended(record)
 
     async def _execute(self, going: _Going) -> RunRecord:

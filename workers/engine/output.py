@@ -115,7 +115,7 @@ class StepOutput:
             await self._deliver(record)
         except Exception:
             # The step goes on without this piece: its state matters more than its output.
-            log.exception("output of run %s, step %d could not be handed on", self._run, self._index)
+            log.exception("output of step %d could not be handed on", self._index, extra={"run": self._run})
             self.dropped += size
 
 

@@ -66,7 +66,7 @@ class Reaper:
         while not hunt.strike(await self._look()):
             await self._clock.sleep(PAUSE)
         if hunt.left:
-            log.error("%sprocesses %s could not be ended", run and f"run {run}: ", hunt.left)
+            log.error("processes %s could not be ended", hunt.left, extra={"run": run} if run else None)
         return hunt
 
     async def _look(self) -> list[Process]:

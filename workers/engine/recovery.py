@@ -33,6 +33,9 @@ async def recover(journal: Journal, kill_survivors: KillSurvivors, clock: Clock)
     for start in range(0, len(left), TOGETHER):
         some = left[start : start + TOGETHER]
         await journal.state(*(record for run, steps in some for record in _closed(run, steps, clock)))
+        for run, _ in some:
+            about = {"run": run.run, "pipeline": run.pipeline_name, "pipeline_id": run.pipeline}
+            log.info("%s was left open by the worker's earlier life, and is closed", run.pipeline_name, extra=about)
     log.warning("%d runs of the worker's earlier life are closed, %d processes killed", len(left), survivors)
     return len(left)
 

@@ -6,13 +6,14 @@ import logging
 import secrets
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from contextvars import Context
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import count
 
 from msgspec import DecodeError, Raw, structs
 
-from coordination import fires, records
+from coordination import fires, logformat, records
 from coordination.documents import PipelineDocument
 from coordination.errors import CoordinationError
 from coordination.fires import FireRecord, Timing, Transaction
@@ -306,6 +307,7 @@ class Shared:
 
     async def _carry_out(self, entry: _Entry) -> None:
         """In the order in which it was asked for; only an answer of etcd is not waited for."""
+        logformat.speak_of(pipeline=entry.document.name, pipeline_id=entry.document.pipeline)
         try:
             while entry.todo:
                 await self._do(entry, entry.todo[0])
@@ -350,6 +352,7 @@ class Shared:
         self._poll(entry)
 
     async def _send(self, entry: _Entry, transaction: Transaction) -> None:
+        logformat.speak_of(pipeline=entry.document.name, pipeline_id=entry.document.pipeline)
         try:
             async with self._sending:
                 outcome = await self._gateway.transact(transaction.compares, transaction.then, transaction.otherwise)
@@ -373,7 +376,8 @@ class Shared:
         return abs(self._clocks_apart - before) > TICK / 2
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
+        # Not in the context of a run that may have led to it: its lines would name that run.
+        task = asyncio.create_task(work, context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._over)
 

@@ -84,7 +84,8 @@ class SharedRuns:
         for run, going in list(self._going.items()):
             if not going.outlived and going.fence.is_over(now, EARLY):
                 going.outlived = True
-                log.warning("run %s: %s", run, OVER)
+                about = {"run": run, "pipeline_id": going.pipeline}
+                log.warning("killing it: %s", OVER, extra=about)
                 await self._dispatcher.kill(run, OVER)
 
     def ended(self, record: RunRecord) -> None:

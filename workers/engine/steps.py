@@ -159,7 +159,7 @@ class StepRun:
             return await runner.run(job, self._output)
         except Exception as error:
             # A fault of ours must end this step, not leave its run going for ever.
-            log.exception("run %s: %s broke", job.run, self._planned.title)
+            log.exception("%s broke", self._planned.title)
             return Outcome(
                 state="failed", reason=f"The worker failed at it ({type(error).__name__}): see the worker's log."
             )

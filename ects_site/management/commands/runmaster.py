@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
-from coordination import listener
+from coordination import listener, logformat
 from ects_site.master import Master
 
 
@@ -23,4 +23,5 @@ class Command(BaseCommand):
         parser.add_argument("--metrics", type=listener.option, default=settings.ECTS_MASTER_METRICS, help=listening)
 
     def handle(self, *args: Any, **options: Any) -> None:
+        logformat.identify(process="master")
         asyncio.run(Master(options["metrics"]).run())

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from coordination import logformat
 from ects_site.etcd_process import EtcdMissing
 from ects_site.single import CannotStart, Single
 from workers.engine.identity import IdentityError
@@ -21,6 +22,7 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def handle(self, *args: Any, **options: Any) -> None:
+        logformat.identify(process="single")
         try:
             asyncio.run(Single(lambda line: self.stdout.write(line)).run())
         except (EtcdMissing, CannotStart, IdentityError) as error:
