@@ -83,3 +83,13 @@ def test_a_refusal_ends_with_2(tmp_path: Path) -> None:
     done = _manage("runworker", ECTS_DATA_DIR=str(tmp_path))
     assert done.returncode == 2
     assert "give --server and an enrolment token" in done.stderr
+
+
+def test_jobs_have_the_zone_of_their_host() -> None:
+    """Django would set its default, and every job would inherit it."""
+    environment = {name: value for name, value in os.environ.items() if name != "TZ"}
+    environment["DJANGO_SETTINGS_MODULE"] = "ects_site.worker_settings"
+    code = "import os; from django.conf import settings; settings.USE_TZ; print(os.environ.get('TZ', 'as the host'))"
+    command = [sys.executable, "-c", code]
+    found = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert found.stdout == "as the host\n"
