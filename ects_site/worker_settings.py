@@ -13,4 +13,4 @@ DATA_DIR = data_dir()
 INSTALLED_APPS = ["workers.host"]
 USE_TZ = True
 TIME_ZONE = None
-"""The host's own. Django's default is Chicago, which it would put into the environment, and so into that of all jobs."""
+"""The host's own. Django's default is Chicago, which it would put into the environment, and into that of all jobs."""

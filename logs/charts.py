@@ -112,6 +112,11 @@ def short(value: float) -> str:
     return f"{value:.1f}".rstrip("0").rstrip(".")
 
 
+def count(value: int) -> str:
+    """1,682; from a million on in few characters."""
+    return f"{value:,}" if value < 1_000_000 else short(value)
+
+
 def _seconds(run: Run) -> float:
     if run.started_at is None or run.finished_at is None:
         return 0

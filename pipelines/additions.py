@@ -14,6 +14,7 @@ from unfold.decorators import action, display
 
 from coordination.errors import CoordinationError
 from logs.admin import RunAdmin
+from logs.confirmation import confirmed
 from logs.models import Run
 from pipelines import displays
 from pipelines.commands import Conflict, send_kill, send_trial
@@ -78,6 +79,7 @@ class RunWithKill(RunAdmin):
         allowed: bool = request.user.has_perm(MAY_KILL)
         return allowed
 
+    @confirmed(gettext_lazy("Kill these runs, with all their processes?"))
     @admin.action(description=gettext_lazy("Kill"), permissions=["kill"])
     def kill_selected(self, request: HttpRequest, chosen: QuerySet[Run]) -> None:
         for run in chosen:

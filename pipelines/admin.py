@@ -62,13 +62,13 @@ class StepInline(StackedInline):
     model = Step
     form = StepForm
     formset = StepFormSet
-    extra = 0
     ordering_field = "position"
     hide_ordering_field = True
     compressed_fields = False
     autocomplete_fields = ["task"]
+    template_before = "pipelines/board.html"
     fieldsets = [
-        (None, {"fields": [("task", "dependence", "beside"), ("timeout", "retries", "interval"), "position"]}),
+        (None, {"fields": [("task", "dependence", "timeout", "retries", "interval", "beside"), "position"]}),
         (
             _("Surroundings and limits"),
             {
@@ -82,14 +82,23 @@ class StepInline(StackedInline):
         ),
     ]
 
+    def get_extra(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> int:
+        """A new pipeline has none without one."""
+        return 0 if obj else 1
+
 
 class BindingInline(TabularInline):
     """Nodes by name."""
 
     model = Binding
     form = BindingForm
-    extra = 0
     hide_title = True
+    verbose_name = _("node")
+    verbose_name_plural = _("Where it runs")
+
+    def get_extra(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> int:
+        """A new pipeline runs nowhere without one."""
+        return 0 if obj else 1
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """A master executes nothing."""
@@ -107,32 +116,34 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
     list_per_page = 25
     search_fields = ["name", "description", "schedule"]
     autocomplete_fields = ["on_success", "on_failure", "calendars"]
-    readonly_fields = ["fires", "places", "paused", "publication", "ledger", "created_at", "updated_at"]
+    readonly_fields = ["builder", "fires", "places", "paused", "publication", "created_at", "updated_at"]
     warn_unsaved_form = True
     compressed_fields = False
+    change_form_before_template = "pipelines/facts.html"
 
     class Media:
-        js = ["ects/preview.js", "ects/schedule.js"]
+        css = {"all": ["ects/pipeline.css"]}
+        js = ["ects/preview.js", "ects/schedule.js", "ects/board.js"]
 
     actions = ["run_selected", "pause_selected", "resume_selected", "enable_selected", "disable_selected"]
     actions_row = ["run_one", "pause_one", "resume_one"]
     actions_detail = ["run_one", "pause_one", "resume_one"]
     fieldsets = [
-        (None, {"fields": ["name", "description", "enabled"]}),
-        (_("Schedule"), {"fields": [("schedule", "timezone"), "fires", "calendars"]}),
+        (None, {"fields": [("name", "description"), "enabled"]}),
+        (_("Schedule"), {"fields": [("schedule", "timezone"), ("builder", "fires"), "calendars"]}),
+        (None, {"classes": ["where"], "fields": [("node_labels", "places"), ("placement", "on_node_loss")]}),
         (_("Run"), {"classes": ["tab"], "fields": [("timeout", "overlap"), ("on_success", "on_failure")]}),
-        (_("Nodes"), {"classes": ["tab"], "fields": ["node_labels", ("placement", "on_node_loss"), "places"]}),
         (
             _("Missed fires"),
-            {"classes": ["tab"], "fields": ["misfire", "misfire_grace", "misfire_window", "misfire_cap"]},
+            {"classes": ["tab"], "fields": [("misfire", "misfire_grace"), ("misfire_window", "misfire_cap")]},
         ),
         (
             _("Limits of the schedule"),
-            {"classes": ["tab"], "fields": ["starts_at", "ends_at", "jitter", ("dst_gap", "dst_repeat")]},
+            {"classes": ["tab"], "fields": [("starts_at", "ends_at"), ("dst_gap", "dst_repeat"), "jitter"]},
         ),
         (
             _("Publication"),
-            {"classes": ["tab"], "fields": ["publication", "ledger", "paused", "created_at", "updated_at"]},
+            {"classes": ["tab"], "fields": ["publication", ("paused", "created_at", "updated_at")]},
         ),
     ]
 
@@ -185,6 +196,14 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
         ]
         return HttpResponse(previews.places(bound, labels, request.GET.get("placement", "")))
 
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """With what became of it above its form."""
+        pipeline = self.get_object(request, object_id)
+        facts = displays.facts(pipeline, now()) if pipeline is not None else None
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), "facts": facts})
+
     def explain(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         """Why it did or did not run at an instant; reads only."""
         pipeline = get_object_or_404(Pipeline, pk=pk)
@@ -232,20 +251,20 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
     def standing(self, pipeline: Any) -> SafeString:
         return displays.standing(pipeline, pipeline.behind)
 
+    @display(description=_("Presets"))
+    def builder(self, pipeline: Pipeline) -> SafeString:
+        return previews.builder()
+
     @display(description=_("Next fires"))
     @once
     def fires(self, pipeline: Pipeline) -> SafeString:
-        return previews.builder() + previews.fires(pipeline, now())
+        return previews.fires(pipeline, now())
 
     @display(description=_("Where it will run"))
     @once
     def places(self, pipeline: Pipeline) -> SafeString:
         bound = [str(binding.node_id) for binding in pipeline.bindings.all()] if pipeline.pk else []
         return previews.places(bound, pipeline.node_labels, pipeline.placement)
-
-    @display(description=_("Ledger"))
-    def ledger(self, pipeline: Pipeline) -> SafeString:
-        return displays.explain_link(pipeline) if pipeline.pk and not pipeline._state.adding else SafeString("–")
 
     @display(description=_("Nodes"))
     @once

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.template.loader import render_to_string
@@ -14,6 +15,7 @@ from django.utils.translation import gettext as _
 
 from logs.charts import sparkline
 from logs.models import Run
+from logs.newest import newest_runs
 from logs.run_times import ago
 from pipelines.models import Pipeline, Publication
 from pipelines.schedules import upcoming, words
@@ -30,12 +32,6 @@ def publications(pipeline: Pipeline) -> SafeString:
     table = [{"row": row, "node": nodes.get(row.node), "state": _state(row, nodes.get(row.node))} for row in rows]
     table.sort(key=lambda line: str(line["node"] or ""))
     return render_to_string("pipelines/publications.html", {"table": table})
-
-
-def explain_link(pipeline: Pipeline) -> SafeString:
-    """To the page that says why it did or did not run."""
-    url = reverse("admin:pipelines_pipeline_explain", args=[pipeline.pk])
-    return format_html('<a class="underline" href="{}">{}</a>', url, _("Why did it run, or not?"))
 
 
 def schedule_code(pipeline: Pipeline) -> SafeString:
@@ -107,6 +103,17 @@ def standing(pipeline: Pipeline, is_behind: bool) -> SafeString:
     return format_html(
         '<span class="ects-state ects-state-{}">{}</span><small class="{}">{}</small>', kind, state, mark, words
     )
+
+
+def facts(pipeline: Any, now: datetime) -> dict[str, Any]:
+    """What became of it, for the head of its page. ``pipeline``: with its ``behind``."""
+    runs = newest_runs([pipeline.pk]).get(pipeline.pk, [])
+    return {
+        "standing": standing(pipeline, pipeline.behind),
+        "next_fire": next_fire(pipeline, now),
+        "last": runs[-1] if runs else None,
+        "last_runs": last_runs(pipeline, runs),
+    }
 
 
 def pipeline_links(pipelines: Iterable[Pipeline]) -> SafeString | None:

@@ -18,7 +18,17 @@ LIMITS = ("nice", "memory", "cpu_seconds", "open_files", "processes")
 """Numbers of a step that may be left empty, for 0."""
 
 
-class PipelineForm(forms.ModelForm):
+class PlainNumbers(forms.ModelForm):
+    """Shows 30 and not 30.0."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, value in self.initial.items():
+            if isinstance(value, float) and value.is_integer():
+                self.initial[name] = int(value)
+
+
+class PipelineForm(PlainNumbers):
     """A pipeline's own fields."""
 
     node_labels = MapField(
@@ -69,13 +79,11 @@ class PipelineForm(forms.ModelForm):
         return values
 
 
-class StepForm(forms.ModelForm):
+class StepForm(PlainNumbers):
     """One step. Its place comes from the order of the rows, and from ``beside``."""
 
     position = forms.IntegerField(required=False, label=_("position"), widget=forms.HiddenInput)
-    beside = forms.BooleanField(
-        required=False, label=_("Beside"), help_text=_("Runs side by side with the step above it.")
-    )
+    beside = forms.BooleanField(required=False, label=_("Side by side"), help_text=_("With the step above it."))
     environment = MapField(separator="=", rows=1, label=_("Environment"), help_text=_("One a line: NAME=value"))
 
     class Meta:
@@ -85,6 +93,7 @@ class StepForm(forms.ModelForm):
             "group", "umask", "nice", "memory", "cpu_seconds", "open_files", "processes", "position",
         ]  # fmt: skip
         help_texts = {
+            "dependence": _("Weak: a failure does not end the run."),
             "timeout": _("For each try; 0: none."),
             "retries": _("Tries after the first."),
             "interval": _("Between two tries."),

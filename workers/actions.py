@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy
 from unfold.decorators import action
 from unfold.forms import BaseDialogForm
 
+from logs.confirmation import confirmed
 from workers import lifecycle
 from workers.models import Node
 
@@ -77,6 +78,11 @@ class NodeActions:
     def rotate_selected(self, request: HttpRequest, chosen: QuerySet[Node]) -> None:
         _each(request, chosen, lifecycle.rotate, _("gets another token"))
 
+    @confirmed(
+        gettext_lazy(
+            "Revoke the tokens of these nodes? They go on firing, but deliver nothing until they have joined again."
+        )
+    )
     @admin.action(description=gettext_lazy("Revoke the tokens of these nodes"), permissions=["change"])
     def revoke(self, request: HttpRequest, chosen: QuerySet[Node]) -> None:
         """Their deliveries are refused until they enrol again."""

@@ -13,7 +13,7 @@ from django.utils.formats import date_format
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 
-from logs.charts import Column
+from logs.charts import Column, count
 from logs.models import Rollup, Run
 from logs.rollups import BUCKETS, EVERY
 
@@ -100,6 +100,11 @@ def by_state(day: Day) -> list[dict[str, Any]]:
         for state in Run.State
         if day.sums[state]
     ]
+
+
+def failures(day: Day) -> str:
+    """How many failed in which way; empty for none."""
+    return " · ".join(f"{count(day.sums[state])} {Run.State(state).label.lower()}" for state in BAD if day.sums[state])
 
 
 def durations(day: Day) -> list[Column]:

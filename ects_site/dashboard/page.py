@@ -7,7 +7,7 @@ from django.shortcuts import render
 from django.utils.timezone import get_current_timezone_name, now
 from django.utils.translation import gettext as _
 
-from ects_site.dashboard.day import by_state, durations, last_day, runs_by_hour
+from ects_site.dashboard.day import by_state, durations, failures, last_day, runs_by_hour
 from ects_site.dashboard.first_steps import first_steps
 from ects_site.dashboard.heat import heat_map
 from ects_site.dashboard.troubles import latest_failures, most_failing, running
@@ -32,6 +32,7 @@ def context(request: HttpRequest, given: dict[str, Any]) -> dict[str, Any]:
         "states": by_state(day),
         "hours": runs_by_hour(day),
         "durations": durations(day),
+        "failures": failures(day),
         "running": running(),
         "failing": most_failing(day.begin),
         "latest": latest_failures(instant),

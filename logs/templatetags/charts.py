@@ -27,3 +27,9 @@ def columns(chart: Sequence[charts.Column], words: str) -> SafeString:
 def short(value: float) -> str:
     """A number in few characters."""
     return charts.short(value)
+
+
+@register.filter
+def count(value: int) -> str:
+    """A number to the last digit, while it is one that can be read."""
+    return charts.count(value)

@@ -6,7 +6,9 @@ document.addEventListener("DOMContentLoaded", () => {
   const WAITING = 'a[href], button, input:not([type="hidden"]), select, textarea, [tabindex="0"]';
   const OPENS = "#changelist-filter, #nav-sidebar, #modal-content, .ects-opens";
   const names = document.getElementById("ects-names")?.dataset ?? {};
+  const KEYED = 3000;
   let opener = null;
+  let keyed = -KEYED;
 
   const isSeen = (element) => element.getClientRects().length > 0;
   const first = (place) => [...place.querySelectorAll(WAITING)].find(isSeen);
@@ -33,7 +35,9 @@ document.addEventListener("DOMContentLoaded", () => {
 
   function press(event) {
     const element = event.target;
-    if (!(event.key === "Enter" || event.key === " ") || !element.matches?.('[role="button"]') || element.matches("a[href], button")) return;
+    if (event.key !== "Enter" && event.key !== " ") return;
+    keyed = performance.now();
+    if (!element.matches?.('[role="button"]') || element.matches("a[href], button")) return;
     event.preventDefault();
     element.click();
   }
@@ -43,12 +47,13 @@ document.addEventListener("DOMContentLoaded", () => {
     first(place)?.focus();
   }
 
-  // Alpine shows and hides by the style: what has just been shown over the page is entered.
+  // Alpine shows and hides by the style: what a key has just opened over the page is entered; a dialog, whatever did.
   const wasSeen = new WeakMap();
   function follow() {
     for (const place of document.querySelectorAll(OPENS)) {
       const seen = isSeen(place) && getComputedStyle(place).position !== "static";
-      if (seen && wasSeen.get(place) === false && !place.contains(document.activeElement)) enter(place);
+      const isAsked = place.id === "modal-content" || performance.now() - keyed < KEYED;
+      if (seen && isAsked && wasSeen.get(place) === false && !place.contains(document.activeElement)) enter(place);
       wasSeen.set(place, seen);
     }
   }

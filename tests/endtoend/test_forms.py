@@ -1,6 +1,6 @@
-"""The pipeline's form in a browser: presets, the builder, steps dragged, where it will run; and a newcomer's way."""
+"""The pipeline's form in a browser: presets, the builder, steps dragged, where it will run."""
 
-import re
+import secrets
 
 from playwright.sync_api import Page, expect
 
@@ -33,60 +33,82 @@ def test_a_schedule_is_built_from_choices(ects: Installation, page: Page) -> Non
     expect(preview.locator(".ects-fire")).to_have_count(0)
 
 
-def test_steps_are_dragged(ects: Installation, page: Page) -> None:
-    tasks = [ects.task("shell", f"echo {number}") for number in range(3)]
+def _stages(ects: Installation, pipeline: str) -> list[list[int]]:
+    """The tasks by stages, as they are saved."""
+    found: dict[int, list[int]] = {}
+    for step in ects.get(f"pipelines/{pipeline}/")["steps"]:
+        found.setdefault(step["position"], []).append(step["task"])
+    return [found[position] for position in sorted(found)]
+
+
+def _board(ects: Installation, page: Page) -> tuple[str, list[int]]:
+    """The form of a pipeline with three steps, one after the other: its id, and their tasks."""
+    tasks = [ects.task("shell", "true", name=f"{name}-{ects.port}-{secrets.token_hex(2)}") for name in "abc"]
     pipeline = ects.pipeline("@manual", [{"task": task, "position": place} for place, task in enumerate(tasks)])
     page.goto(f"{ects.url}/admin/pipelines/pipeline/{pipeline}/change/")
-    rows = page.locator("#steps-group .form-group.original")
-    expect(rows).to_have_count(3)
-    last, first = rows.nth(2).locator(".cursor-move").first, rows.nth(0).locator(".cursor-move").first
-    last.scroll_into_view_if_needed()
-    last.hover()
-    page.mouse.down()
-    box = first.bounding_box()
-    assert box is not None
-    for step in range(1, 11):
-        start = last.bounding_box() or box
-        page.mouse.move(box["x"] + 5, start["y"] + (box["y"] - 30 - start["y"]) * step / 10, steps=3)
-    page.mouse.up()
+    expect(page.locator(".ects-board-stage")).to_have_count(3)
+    return pipeline, tasks
+
+
+def _save(page: Page) -> None:
     page.get_by_role("button", name="Save and continue editing").click()
     expect(page.locator("body")).to_contain_text("was changed successfully")
-    saved = [step["task"] for step in ects.get(f"pipelines/{pipeline}/")["steps"]]
-    assert saved == [tasks[2], tasks[0], tasks[1]]
+
+
+def test_steps_are_dragged_into_their_order_and_side_by_side(ects: Installation, page: Page) -> None:
+    pipeline, (a, b, c) = _board(ects, page)
+    cards = page.locator(".ects-board-card")
+    cards.nth(2).drag_to(page.locator(".ects-board-gap").first)
+    cards.nth(2).drag_to(page.locator(".ects-board-stage").nth(1))
+    expect(page.locator(".ects-board-stage")).to_have_count(2)
+    _save(page)
+    assert _stages(ects, pipeline) == [[c], [a, b]]
+    page.locator(".ects-board-card").nth(1).drag_to(page.locator(".ects-board-gap").last)
+    _save(page)
+    assert _stages(ects, pipeline) == [[c], [b], [a]]
+
+
+def test_steps_are_moved_by_the_keyboard(ects: Installation, page: Page) -> None:
+    pipeline, (a, b, c) = _board(ects, page)
+    first = page.locator(".ects-board-card").first.get_by_role("button").nth(1)
+    first.focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("[data-told]")).to_contain_text("stage 1, side by side with b-")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("[data-told]")).to_contain_text("stage 2, by itself")
+    later = page.locator(".ects-board-card").first.get_by_role("button", name="Later: b-")
+    later.press("Enter")
+    _save(page)
+    assert _stages(ects, pipeline) == [[a, b], [c]]
+
+
+def test_a_new_step_finds_its_place(ects: Installation, page: Page) -> None:
+    pipeline, (a, b, c) = _board(ects, page)
+    name = f"new-{secrets.token_hex(2)}"
+    added = ects.task("shell", "true", name=name)
+    page.get_by_text("Add another Step").click()
+    _choose(page, "#steps-group .form-group:not(.empty-form) .select2-selection", name)
+    expect(page.locator(".ects-board-stage")).to_have_count(4)
+    page.locator(".ects-board-card").last.drag_to(page.locator(".ects-board-stage").first)
+    _save(page)
+    assert _stages(ects, pipeline) == [[a, added], [b], [c]]
 
 
 def test_the_form_shows_where_it_will_run(ects: Installation, page: Page) -> None:
     page.goto(f"{ects.url}/admin/pipelines/pipeline/add/")
-    page.locator("#pipeline_form a", has_text=re.compile(r"^\s*Nodes\s*$")).click()
     expect(page.locator("#places")).to_contain_text("Nowhere yet")
     page.locator("#id_node_labels").fill("site=nowhere")
     expect(page.locator("#places")).to_contain_text("it will run nowhere")
-
-
-def test_a_newcomer_gets_to_a_first_run(ects: Installation, page: Page) -> None:
-    """From the sign-in on: a task, a pipeline, a run by hand, its output."""
-    page.goto(f"{ects.url}/admin/tasks/task/add/")
-    page.fill("#id_name", "hello task")
-    page.fill("#id_content", "echo hello from the first run")
-    page.get_by_role("button", name="Save", exact=True).click()
-    page.goto(f"{ects.url}/admin/pipelines/pipeline/add/")
-    page.fill("#id_name", "hello pipeline")
-    page.get_by_text("Enabled", exact=True).click()
-    page.get_by_text("Add another Step").click()
-    page.locator("#steps-group .select2-selection").first.click()
-    page.locator(".select2-dropdown .select2-search__field").fill("hello task")
-    page.locator(".select2-results__option", has_text="hello task").click()
-    page.get_by_text("Add another Binding").click()
+    page.locator("#id_node_labels").fill("")
     page.select_option("#id_bindings-0-node", index=1)
-    page.get_by_role("button", name="Save and continue editing").click()
-    expect(page.locator("body")).to_contain_text("was added successfully")
-    page.get_by_role("link", name="Run now").or_(page.get_by_role("button", name="Run now")).first.click()
-    page.locator("#modal-content").get_by_role("button", name="Run now").click()
-    expect(page.locator("body")).to_contain_text("sent to its nodes")
-    page.goto(f"{ects.url}/admin/logs/run/?q=hello+pipeline")
-    page.locator("#result_list th a").last.click()
-    expect(page.locator("[data-run-state]")).to_have_text("Succeeded", timeout=20_000)
-    expect(page.locator("[data-step-output]")).to_contain_text("hello from the first run")
+    expect(page.locator("#places")).to_contain_text("Each fire on one node")
+
+
+def _choose(page: Page, box: str, name: str) -> None:
+    """In the last of a kind of boxes that search."""
+    page.locator(box).last.click()
+    page.locator(".select2-dropdown .select2-search__field").fill(name)
+    page.locator(".select2-results__option", has_text=name).click()
 
 
 def test_a_task_is_tried_on_a_node(ects: Installation, page: Page) -> None:

@@ -44,6 +44,7 @@ def test_a_node_is_added_revoked_and_joins_again(ects: Installation, page: Page,
     page.locator("#result_list .action-select").check()
     page.select_option("select[name=action]", "revoke")
     page.get_by_role("button", name="Run", exact=True).click()
+    page.get_by_role("button", name="Revoke the tokens").click()
     expect(page.locator("body")).to_contain_text("have to enrol again")
     seen = len(account.read_text().split())
     wait_for("it goes on firing", lambda: len(account.read_text().split()) >= seen + 3)

@@ -225,8 +225,8 @@ def test_the_page_of_a_pipeline_shows_its_fires_and_what_each_node_has(admin, co
     page = admin.get(reverse("admin:pipelines_pipeline_change", args=[pipeline.pk])).content.decode()
     preview = page.split('id="schedule-preview"')[1]
     assert len(re.findall(r"\d{4}-\d\d-\d\d \d\d:\d\d:00 CST", preview)) == 5
-    assert "waits until the node has enrolled" in page
-    assert re.search(r"applied\s*</span>", page)
+    assert "Waits until the node has enrolled" in page
+    assert re.search(r"Applied\s*</span>", page)
 
 
 def test_the_live_preview(refusing):
@@ -239,9 +239,20 @@ def test_the_live_preview(refusing):
 
 
 def act(admin, action: str, *pipelines: Pipeline):
-    body = {"action": action, "_selected_action": [str(each.pk) for each in pipelines]}
+    body = {"action": action, "_selected_action": [str(each.pk) for each in pipelines], "confirmed": "1"}
     reply = admin.post(reverse("admin:pipelines_pipeline_changelist"), body, follow=True)
     return [str(message) for message in reply.context["messages"]]
+
+
+@pytest.mark.parametrize("action", ["run_selected", "pause_selected", "disable_selected"])
+def test_what_hurts_many_is_asked_first(admin, console, action):
+    pipeline = makers.pipeline(name="<i>nightly</i>", tasks=[makers.task()], nodes=[makers.node()])
+    body = {"action": action, "_selected_action": [str(pipeline.pk)], "select_across": "0"}
+    page = admin.post(reverse("admin:pipelines_pipeline_changelist"), body).content.decode()
+    assert "&lt;i&gt;nightly&lt;/i&gt;" in page
+    assert f'name="_selected_action" value="{pipeline.pk}"' in page
+    pipeline.refresh_from_db()
+    assert (pipeline.enabled, pipeline.paused, Run.objects.count()) == (True, False, 0)
 
 
 def test_actions_of_the_list(admin, console):

@@ -80,7 +80,7 @@ def test_where_it_will_run(refusing) -> None:
     def page(**given: str) -> str:
         return _text(refusing.get(url, given).content.decode())
 
-    assert page() == "Nowhere yet: choose nodes under Bindings below, or name labels."
+    assert page() == "Nowhere yet: choose nodes by name, or name labels."
     assert page(node_labels="site=berlin") == "Each fire on all of these 2 nodes. far offline near"
     assert page(node_labels="site=berlin\ndisk=ssd") == "Each fire on one node. near"
     assert "None of them is online" in page(node_labels="site=paris")
