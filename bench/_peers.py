@@ -95,6 +95,7 @@ def celery(count: int, minute: datetime, command: str) -> Iterator[list[int]]:
         ]
         try:
             yield [process.pid for process in started]
+            assert all(process.poll() is None for process in started), "Celery has ended by itself"
         finally:
             for process in started:
                 process.kill()
