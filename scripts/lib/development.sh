@@ -14,6 +14,20 @@ prepare_development() {
     fi
     make_venv .venv requirements-dev.txt
     make_node_modules
+    install_promtool
+}
+
+# install_promtool: out of the distribution's package, without the server and its service.
+install_promtool() {
+    command -v promtool >/dev/null && return 0
+    local place
+    place=$(mktemp -d)
+    chmod 755 "$place"
+    say "installing promtool"
+    (cd "$place" && { apt-get download -qq prometheus || { as_root apt-get update -qq && apt-get download -qq prometheus; }; }) 2>/dev/null
+    dpkg-deb --fsys-tarfile "$place"/prometheus_*.deb | tar -x -C "$place" ./usr/bin/promtool
+    as_root install "$place/usr/bin/promtool" /usr/local/bin/promtool
+    rm -rf "$place"
 }
 
 # make_node_modules: what package-lock.json names, for the browser tests; quick when nothing changed.

@@ -1,13 +1,16 @@
 """Workers and masters tell how they are: counted while they work, and while something is away."""
 
+import json
 import os
 import re
 import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx
 import pytest
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.endtoend.client import wait_for
@@ -140,6 +143,32 @@ def test_what_is_exposed_is_documented_and_the_reverse(ects: Installation) -> No
         # The parser drops the suffixes of counters and infos.
         exposed = {name.removesuffix("_total").removesuffix("_info") for name in families}
         assert exposed == {name.removesuffix("_total").removesuffix("_info") for name in documented[process]}
+
+
+def test_the_dashboard_and_the_alerts_speak_of_what_is_exposed(ects: Installation) -> None:
+    exposed: dict[str, set[str]] = {}
+    for process in PROCESSES:
+        for family in text_string_to_metric_families(exposition(ects, process)):
+            for sample in family.samples:
+                exposed.setdefault(sample.name, set()).update(sample.labels)
+    rules = yaml.safe_load((ROOT / "grafana" / "alerts.yaml").read_text())["groups"][0]["rules"]
+    panels = json.loads((ROOT / "grafana" / "ects.json").read_text())["panels"]
+    asked = [rule["expr"] for rule in rules] + [one["expr"] for panel in panels for one in panel.get("targets", [])]
+    text = "\n".join(asked)
+    assert set(re.findall(r"ects_\w+", text)) - set(exposed) == set()
+    for name, matchers in re.findall(r"(ects_\w+)\{(.*?)\}", text):
+        assert set(re.findall(r"(\w+)[=!]", matchers)) <= exposed[name], name
+    given = {"instance", "job", *(label for labels in exposed.values() for label in labels)}
+    grouped = {label.strip() for labels in re.findall(r"by \((.*?)\)", text) for label in labels.split(",")}
+    assert grouped - given == set()
+
+
+@pytest.mark.parametrize("process", PROCESSES)
+def test_promtool_finds_nothing_to_mend(ects: Installation, process: Process) -> None:
+    checked = subprocess.run(
+        ["promtool", "check", "metrics"], input=exposition(ects, process), capture_output=True, text=True, check=False
+    )
+    assert (checked.returncode, checked.stderr) == (0, "")
 
 
 def _documented() -> dict[Process, set[str]]:
