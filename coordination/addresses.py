@@ -1,5 +1,23 @@
 """Where etcd is and what our keys begin with, as people write it on command lines and in files."""
 
+import argparse
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def option(read: Callable[[str], T]) -> Callable[[str], T | None]:
+    """For a parser: what ``read`` makes of a text, None of an empty one, and its own sentence for a wrong one."""
+
+    def convert(text: str) -> T | None:
+        try:
+            return read(text) if text else None
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return convert
+
 
 def is_endpoint(text: str) -> bool:
     """Whether it is ``HOST:PORT``."""

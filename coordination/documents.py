@@ -206,6 +206,7 @@ class Presence(Struct, frozen=True, kw_only=True, omit_defaults=True):
     node: str
     name: str
     host: str
+    description: str = ""
     port: int = 0
     mode: Literal["worker", "master"] = "worker"
     version: str = ""

@@ -3,7 +3,6 @@
 Bounded: so many connections at once, one request on each, and a deadline for all of it. It never blocks the loop.
 """
 
-import argparse
 import asyncio
 import hmac
 import logging
@@ -64,12 +63,8 @@ def address(text: str) -> Address:
     return Address(host.removeprefix("[").removesuffix("]"), int(port))
 
 
-def option(text: str) -> Address | None:
-    """The same as the type of an option on a command line; empty means None."""
-    try:
-        return address(text) if text else None
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+option = addresses.option(address)
+"""The same as the type of an option on a command line."""
 
 
 def may_read_metrics(remote: str, headers: Mapping[str, str], token: str) -> bool:

@@ -4,10 +4,8 @@ import asyncio
 import logging
 import os
 import signal
-import socket
 import threading
 import time
-import uuid
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar
@@ -25,9 +23,10 @@ from coordination.errors import CoordinationError
 from coordination.fires import Epoch
 from coordination.gateway import Compare, Lease, Put
 from coordination.leases import LeaseKeeper
-from coordination.listener import Address, Listener
+from coordination.listener import Listener
 from ects_site.environment import env
 from ects_site.master_metrics import MasterMetrics
+from ects_site.master_options import Announcement
 from logs import history, orphans, retention
 from pipelines import closing, editions, publishing, tending
 from workers import accounts, presence, store
@@ -60,11 +59,11 @@ LONGEST_PAUSE = 5.0
 
 
 class Master:
-    """One master process. ``listen``: where it answers for health and metrics, if at all."""
+    """One master process."""
 
-    def __init__(self, listen: Address | None = None) -> None:
-        self._listen = listen
-        self._id = str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{socket.gethostname()}/{settings.DATA_DIR}/master"))
+    def __init__(self, announcement: Announcement) -> None:
+        self._announcement = announcement
+        self._id = announcement.node
         self._gateway = store.async_gateway()
         self._keys = store.keys()
         self._election = Election(
@@ -97,8 +96,8 @@ class Master:
             "presence": self._keeper.run,
             "election": partial(self._election.run, self._lead),
         }
-        if self._listen is not None:
-            listener = Listener(self._listen, self._metrics.pages, token=settings.ECTS_METRICS_TOKEN)
+        if (listen := self._announcement.listen) is not None:
+            listener = Listener(listen, self._metrics.pages, token=settings.ECTS_METRICS_TOKEN)
             duties["health and metrics"] = listener.run
         tasks = [asyncio.create_task(self._keep(name, work)) for name, work in duties.items()]
         await self._stop.wait()
@@ -112,9 +111,10 @@ class Master:
     async def _announce(self, lease: Lease) -> None:
         said = Presence(
             node=self._id,
-            name=f"master on {socket.gethostname()}",
-            host=socket.gethostname(),
-            port=settings.ECTS_PORT,
+            name=self._announcement.name,
+            description=self._announcement.description,
+            host=self._announcement.host,
+            port=self._announcement.port,
             mode="master",
             version=settings.VERSION,
             pid=os.getpid(),

@@ -5,12 +5,15 @@ answer to its next delivery (``coordination.documents.NodeDocument``): at the la
 """
 
 import secrets
+import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from coordination import crypto, documents
@@ -25,8 +28,34 @@ OLD_TOKEN_LIFE = timedelta(days=7)
 """How long a node may sign in with its old token after another was made for it."""
 
 
+POLL = 0.5
+"""Seconds between two looks whether a node has drained."""
+
+
 class Impossible(Exception):
     """It cannot be done with this node as things stand; the sentence says what to do."""
+
+
+def named(text: str) -> Node:
+    """The node of this name or id. Raises Impossible."""
+    wanted = Q(name=text)
+    with suppress(ValueError):
+        wanted |= Q(pk=UUID(text))
+    node = Node.objects.filter(wanted).first()
+    if node is None:
+        raise Impossible(_("There is no node %(name)s.") % {"name": text})
+    return node
+
+
+def wait_until_drained(pk: UUID, seconds: float) -> None:
+    """Returns when the node has confirmed that it drains, and nothing runs there. Raises Impossible after so long."""
+    deadline = time.monotonic() + seconds
+    while not (node := Node.objects.get(pk=pk)).is_drained:
+        if time.monotonic() > deadline:
+            going = _("%(number)d runs are going") % {"number": node.running}
+            why = going if node.draining else _("it has not confirmed that it drains")
+            raise Impossible(_("%(name)s is not drained: %(why)s.") % {"name": node.name, "why": why})
+        time.sleep(POLL)
 
 
 def describe(pk: UUID, changes: Mapping[str, Any], now: datetime) -> Node:

@@ -68,7 +68,7 @@ def _apply(keys: Keys, items: Iterable[KeyValue]) -> list[str]:
         except (ValueError, DecodeError) as error:
             log.warning("%s is not a presence: %s", item.key, error)
             continue
-        if presence.mode == "master" and node not in known:
+        if presence.mode == "master":
             _admit_master(node, presence)
         elif node not in known:
             log.warning("%s announces a node that has not enrolled", item.key)
@@ -95,10 +95,17 @@ def _write(node: str, presence: Presence) -> None:
 
 
 def _admit_master(node: str, presence: Presence) -> None:
+    """A new one, or one that was made in the console for whoever comes under its id. One that has joined as a worker
+    stays what it is."""
+    rows = Node.objects.filter(pk=node)
+    if rows.exists():
+        rows.filter(mode=Node.Mode.WORKER, public_key=None).update(mode=Node.Mode.MASTER)
+        return
     name = presence.name[:140]
     if Node.objects.filter(name=name).exists():
         name = f"{name} {node[:8]}"
-    Node.objects.get_or_create(pk=node, defaults={"name": name, "mode": Node.Mode.MASTER})
+    values = {"name": name, "description": presence.description[:500], "mode": Node.Mode.MASTER}
+    Node.objects.get_or_create(pk=node, defaults=values)
 
 
 def _gone(keys: Keys, item: KeyValue) -> None:

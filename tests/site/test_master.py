@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -39,9 +40,9 @@ class House:
         migrated = manage(directory, "migrate", **self._settings)
         assert migrated.returncode == 0, migrated.stderr
 
-    def master(self, name: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "manage.py", "runmaster"]
-        env = environment(self.directory, **self._settings)
+    def master(self, name: str, *options: str, **settings: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "manage.py", "runmaster", *options]
+        env = environment(self.directory, **(self._settings | settings))
         return self._stack.enter_context(running(self.log(name), command, env))
 
     def log(self, name: str) -> Path:
@@ -84,6 +85,36 @@ def test_one_leads_and_another_takes_over(house: House) -> None:
     kill(second)
     house.leads("third")
     assert third.poll() is None
+
+
+def test_the_original_system_s_flags(house: House) -> None:
+    """A node made in the console beforehand becomes this master; etcd and the prefix are those of the command line."""
+    [database] = house.directory.rglob("ects.sqlite3")
+    node, keys = uuid.uuid4(), Keys("/elsewhere")
+    made = manage(
+        house.directory, "shell", "-c", f"from workers.models import Node; Node(id='{node}', name='m').save()"
+    )
+    assert made.returncode == 0, made.stderr
+    said = ["--node", str(node), "--name", "ignored", "--desc", "in the cellar", "--host", "console", "--port", "80"]
+    where = ["--etcd", house.etcd.endpoint, "--config", "/elsewhere/config"]
+    house.master("one", *said, *where, ECTS_ETCD_ENDPOINTS="127.0.0.1:1")
+    wait_until(_has(house, keys.node(str(node)), keys.epoch()), "it is there", 30)
+
+    def row() -> tuple[str, str, str, int, int]:
+        with sqlite3.connect(database) as connection:
+            [found] = connection.execute("SELECT name, mode, host, port, online FROM workers_node")
+        return tuple(found)
+
+    wait_until(lambda: row() == ("m", "master", "console", 80, 1), "the console shows it", 30)
+    second = str(uuid.uuid4())
+    house.master("two", "--node", second, "--name", "two", "--desc", "below", *where, ECTS_ETCD_ENDPOINTS="127.0.0.1:1")
+
+    def described() -> bool:
+        with sqlite3.connect(database) as connection:
+            rows = connection.execute("SELECT name, description FROM workers_node WHERE mode = 'master'").fetchall()
+        return ("two", "below") in rows
+
+    wait_until(described, "the second is shown with what it said", 30)
 
 
 def test_what_etcd_has_lost_comes_back_at_once(house: House) -> None:

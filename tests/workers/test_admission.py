@@ -74,7 +74,7 @@ def test_a_node_that_has_joined_is_not_given_to_another_host(start: Start) -> No
 
 def test_later_it_is_who_it_was_and_needs_no_token(start: Start) -> None:
     first = start(token()).identity
-    later = start(name="other", config="/elsewhere/config", token_file=Path("/nonexistent"))
+    later = start(name="other", config="/elsewhere", token_file=Path("/nonexistent"))
     assert later.identity == first
     assert ["rename it" in later.remarks[0], "/elsewhere/config is not used" in later.remarks[1]] == [True, True]
     with pytest.raises(IdentityError, match="give another --state-dir"):

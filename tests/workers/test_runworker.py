@@ -24,8 +24,8 @@ def test_the_original_system_s_flags_are_taken() -> None:
         *("--etcd", "a:2379, [::1]:2380", "--config", "/ects/config"),
     )
     assert given.node == "0d3c7e6c-6e4d-4d5e-9f55-5a5b7c1f0e11"
-    assert (given.name, given.description, given.config) == ("web-1", "in the cellar", "/ects/config")
-    assert given.etcd == "a:2379,[::1]:2380"
+    assert (given.name, given.description, given.config) == ("web-1", "in the cellar", "/ects")
+    assert given.etcd == ("a:2379", "[::1]:2380")
 
 
 @pytest.mark.parametrize(
@@ -55,11 +55,11 @@ def test_what_cannot_be_is_refused(wrong: list[str], capsys: pytest.CaptureFixtu
 def test_the_engine_gets_what_it_needs_and_no_secret() -> None:
     metrics = _parse().metrics
     words = handover.command(
-        Path("/s"), version="1", capacity="2", grace="3", labels=["a=b"], etcd="e:1", metrics=metrics
+        Path("/s"), version="1", capacity="2", grace="3", labels=["a=b"], etcd=("e:1", "f:1"), metrics=metrics
     )
     assert " ".join(words[1:]) == (
         "-m workers.engine --state-dir /s --version 1 --capacity 2 --grace 3 --label a=b --metrics [::1]:9703 "
-        "--etcd e:1"
+        "--etcd e:1,f:1"
     )
     kept = handover.environment({"PATH": "/bin", "ECTS_ENROLMENT_TOKEN": "x", "ECTS_SECRET_KEY": "y"})
     assert kept == {"PATH": "/bin", "MALLOC_ARENA_MAX": "2"}

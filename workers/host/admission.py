@@ -6,7 +6,6 @@ from pathlib import Path
 
 import httpx
 
-from coordination.addresses import prefix_of
 from workers.engine import identity, joining
 from workers.engine.identity import Identity, IdentityError, StateLock
 
@@ -15,8 +14,8 @@ TOKEN = "ECTS_ENROLMENT_TOKEN"  # noqa: S105 - the name of the variable
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a host is told when it starts. Empty: not told. ``config`` is the key of the shared settings, whose prefix
-    has to be the console's; ``rejoin``: enrol again, as the node whose state directory this is."""
+    """What a host is told when it starts. Empty: not told. ``config`` is what all keys are to begin with, which has to
+    be what the console says; ``rejoin``: enrol again, as the node whose state directory this is."""
 
     server: str = ""
     token: str = ""
@@ -24,7 +23,7 @@ class Wish:
     node: str = ""
     name: str = ""
     description: str = ""
-    config: str = ""
+    config: str | None = None
     rejoin: bool = False
     insecure: bool = False
 
@@ -88,8 +87,8 @@ def _remarks(known: Identity, wish: Wish) -> tuple[str, ...]:
     remarks = []
     if wish.name and wish.name != known.name:
         remarks.append(f"this node is called {known.name}; --name is for joining: rename it in the console")
-    if wish.config and prefix_of(wish.config) != known.prefix:
-        remarks.append(f"--config {wish.config} is not used: the console keeps everything below {known.prefix}")
+    if wish.config and wish.config != known.prefix:
+        remarks.append(f"--config {wish.config}/config is not used: the console keeps everything below {known.prefix}")
     return tuple(remarks)
 
 

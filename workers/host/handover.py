@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from coordination.listener import Address
@@ -23,7 +23,7 @@ def command(
     capacity: str,
     grace: str,
     labels: Iterable[str],
-    etcd: str,
+    etcd: Sequence[str],
     metrics: Address | None,
 ) -> list[str]:
     """The engine's command line. ``labels`` are ``NAME=VALUE``; ``etcd``: endpoints in place of the console's;
@@ -32,7 +32,7 @@ def command(
     words += ["--capacity", capacity, "--grace", grace]
     words += [word for label in labels for word in ("--label", label)]
     words += ["--metrics", str(metrics)] if metrics else []
-    return [*words, "--etcd", etcd] if etcd else words
+    return [*words, "--etcd", ",".join(etcd)] if etcd else words
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:

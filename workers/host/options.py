@@ -3,12 +3,9 @@
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 from uuid import UUID
 
 from coordination import addresses, listener
-
-T = TypeVar("T")
 
 HELP = (
     "Make this host a worker. The first time, give --server and an enrolment token (made in the console under "
@@ -23,8 +20,9 @@ def add(parser: argparse.ArgumentParser, state_dir: Path, metrics: str) -> None:
     parser.add_argument(
         "--state-dir", type=Path, default=state_dir, help="identity and journal (worker in ECTS_DATA_DIR)"
     )
-    parser.add_argument("--etcd", type=_etcd, default="", help="HOST:PORT,… in place of what the console says")
-    parser.add_argument("--config", type=_config, default="", help="key of the shared settings; the console says it")
+    etcd, prefix = addresses.option(addresses.endpoints), addresses.option(addresses.prefix_of)
+    parser.add_argument("--etcd", type=etcd, help="HOST:PORT,… in place of what the console says")
+    parser.add_argument("--config", type=prefix, help="key of the shared settings; the console says it")
     parser.add_argument("--capacity", type=_number(int), default="256", help="runs at once; the excess waits (256)")
     parser.add_argument("--grace", type=_number(float), default="10", help="seconds for runs when it stops (10)")
     listening = "HOST:PORT where it answers /healthz, /readyz and /metrics (ECTS_WORKER_METRICS; nowhere)"
@@ -52,16 +50,6 @@ def _node(text: str) -> str:
         raise argparse.ArgumentTypeError(f"{text!r} is no node id: copy it from the node's page") from None
 
 
-def _etcd(text: str) -> str:
-    return ",".join(_told(addresses.endpoints, text)) if text else ""
-
-
-def _config(text: str) -> str:
-    if text:
-        _told(addresses.prefix_of, text)
-    return text
-
-
 def _label(text: str) -> str:
     if not text.partition("=")[0] or "=" not in text:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
@@ -76,10 +64,3 @@ def _number(kind: type[int] | type[float]) -> Callable[[str], str]:
 
     check.__name__ = "number"
     return check
-
-
-def _told(read: Callable[[str], T], text: str) -> T:
-    try:
-        return read(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None

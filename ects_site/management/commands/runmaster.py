@@ -3,10 +3,10 @@
 import asyncio
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
-from coordination import listener, logformat
+from coordination import logformat
+from ects_site import master_options
 from ects_site.master import Master
 
 
@@ -15,13 +15,15 @@ class Command(BaseCommand):
 
     help = (
         "Run a master. Any number may run; one leads: it publishes what is not published yet, compares etcd with the "
-        "database, follows the nodes' presence, closes runs that nobody took, and prunes the history."
+        "database, follows the nodes' presence, closes runs that nobody took, and prunes the history. Settings come "
+        "from the environment; the options say what the console shows of it, and where etcd is."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        listening = "HOST:PORT on which it answers /healthz, /readyz and /metrics (ECTS_MASTER_METRICS; nowhere)"
-        parser.add_argument("--metrics", type=listener.option, default=settings.ECTS_MASTER_METRICS, help=listening)
+        master_options.add(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         logformat.identify(process="master")
-        asyncio.run(Master(options["metrics"]).run())
+        master_options.use_etcd(options["etcd"], options["config"])
+        said = {name: options[name] for name in ("node", "name", "desc", "host", "port", "metrics")}
+        asyncio.run(Master(master_options.announcement(**said)).run())

@@ -50,7 +50,7 @@ class Command(BaseCommand):
             capacity=given["capacity"],
             grace=given["grace"],
             labels=given["label"],
-            etcd=given["etcd"],
+            etcd=given["etcd"] or (),
             metrics=given["metrics"],
         )
         handover.become(command, handover.environment(os.environ), settings.BASE_DIR)
