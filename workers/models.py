@@ -55,12 +55,12 @@ class Node(models.Model):
     drain_asked_at = models.DateTimeField(_("draining since"), null=True, blank=True, editable=False)
     """It is to begin nothing new; ``draining`` says whether it does."""
     retired_at = models.DateTimeField(_("retired"), null=True, blank=True, editable=False)
-    document_generation = models.BigIntegerField(default=0, editable=False)
+    document_generation = models.BigIntegerField(default=0, db_default=0, editable=False)
     """Of the document by which the node learns its name, whether it drains, and its next token; 0: there is none."""
     document_heard = models.BigIntegerField(null=True, editable=False)
     """The generation that the node acts on, None when it has not said, or is too old to know of it."""
-    next_token_digest = models.CharField(max_length=64, blank=True, db_index=True, editable=False)
-    next_token = models.CharField(max_length=255, blank=True, editable=False)
+    next_token_digest = models.CharField(max_length=64, blank=True, db_default="", db_index=True, editable=False)
+    next_token = models.CharField(max_length=255, blank=True, db_default="", editable=False)
     """Sealed for the node's key. With its first use it takes the place of the one before."""
     rotated_at = models.DateTimeField(null=True, editable=False)
     """When the next token was made."""
