@@ -26,7 +26,8 @@ def nodes_among(keys: Keys, users: Iterable[str]) -> set[str]:
 def of_workers(keys: Keys) -> list[Permission]:
     """What every worker may: see who is there and whose session lives, and write the shared pipelines' records."""
     return [
-        Permission(keys.config()),
+        # Watched, which is done by prefix.
+        Permission(keys.config(), prefix=True),
         Permission(keys.epoch()),
         Permission(keys.nodes(), prefix=True),
         Permission(keys.sessions(), prefix=True),

@@ -76,6 +76,7 @@ class Cluster:
                 stack.callback(worker.stop)
             for worker in self.workers:
                 self._wait_online(worker)
+            wait_for("all of them see all that they watch", self._connected)
             # Nothing went wrong: it is for the end of the block to close.
             self._stack = stack.pop_all()
         return self
@@ -149,6 +150,9 @@ class Cluster:
             return item is not None and documents.decode_presence(item).pid == worker.process.pid
 
         wait_for(f"{worker.name} is online, see {worker.log}", probe, 60)
+
+    def _connected(self) -> bool:
+        return all(node["etcd_connected"] for node in self.console.nodes())
 
     # -- afterwards ---------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, aclosing, closing
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 
 from coordination import rights
 from coordination.errors import AuthenticationFailed, PermissionDenied
-from coordination.etcd import EtcdAccounts, SyncEtcd
+from coordination.etcd import AsyncEtcd, EtcdAccounts, SyncEtcd
 from coordination.gateway import Compare, EtcdSettings, Permission, Put
 from coordination.keys import Keys
 from tests.etcd_server import EtcdServer, running
@@ -161,8 +161,8 @@ def test_requests_survive_the_changing_of_users(accounts: EtcdAccounts, connect:
 
 
 @pytest.fixture(scope="module")
-def worker(root: EtcdSettings) -> Iterator[SyncEtcd]:
-    """With the rights that enrolment gives it."""
+def papers(root: EtcdSettings) -> EtcdSettings:
+    """What enrolment gives a worker."""
     with closing(EtcdAccounts(root)) as accounts:
         accounts.put_role(rights.worker_role(KEYS), rights.of_workers(KEYS))
         for node in (ME, OTHER):
@@ -171,8 +171,12 @@ def worker(root: EtcdSettings) -> Iterator[SyncEtcd]:
             accounts.put_user(name, f"secret of {node}", [name, rights.worker_role(KEYS)])
         assert rights.nodes_among(KEYS, accounts.users()) == {ME, OTHER}
         assert rights.nodes_among(Keys("/installation/node"), accounts.users()) == set()
-    mine = replace(root, user=rights.node_name(KEYS, ME), password=f"secret of {ME}")
-    with closing(SyncEtcd(mine)) as client:
+    return replace(root, user=rights.node_name(KEYS, ME), password=f"secret of {ME}")
+
+
+@pytest.fixture(scope="module")
+def worker(papers: EtcdSettings) -> Iterator[SyncEtcd]:
+    with closing(SyncEtcd(papers)) as client:
         yield client
 
 
@@ -182,7 +186,7 @@ class TestAWorker:
     @pytest.mark.parametrize(
         "key",
         [
-            *(KEYS.config(), KEYS.epoch(), KEYS.nodes(), KEYS.sessions(), KEYS.all_fires()),
+            *(KEYS.epoch(), KEYS.nodes(), KEYS.sessions(), KEYS.all_fires()),
             *(KEYS.pipelines(ME), KEYS.commands(ME), KEYS.node(OTHER), KEYS.session(OTHER, "s"), KEYS.fires("p")),
         ],
     )
@@ -191,6 +195,15 @@ class TestAWorker:
             worker.snapshot(key)
         else:
             worker.get(key)
+
+    @pytest.mark.anyio
+    @pytest.mark.parametrize("prefix", [KEYS.config(), KEYS.pipelines(ME), KEYS.commands(ME), KEYS.nodes()])
+    async def test_watches(self, papers: EtcdSettings, prefix: str) -> None:
+        client = AsyncEtcd(papers)
+        snapshot = await client.snapshot(prefix)
+        async with aclosing(client.watch(prefix, snapshot.revision + 1)) as batches:
+            assert (await anext(batches)).events == ()
+        await client.close()
 
     @pytest.mark.parametrize("key", [KEYS.node(ME), KEYS.session(ME, "s"), KEYS.fires("p")])
     def test_writes(self, worker: SyncEtcd, key: str) -> None:
