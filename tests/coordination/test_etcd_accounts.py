@@ -157,7 +157,7 @@ def test_requests_survive_the_changing_of_users(accounts: EtcdAccounts, connect:
         for writer in writers:
             writer.join()
     assert not wrong
-    assert count > 100
+    assert count
 
 
 @pytest.fixture(scope="module")
