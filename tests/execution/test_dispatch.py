@@ -29,6 +29,7 @@ class Node:
         self.journal = Journal()
         self.capacity = Capacity(places)
         self.ended: list[str] = []
+        self.on_ended: Callable[[RunRecord], None] = lambda record: None
         self._bench, self._directory = bench, directory
         self.dispatcher = Dispatcher(
             plan=Plan("node", started_at=EPOCH, born=EPOCH, cursors={}),
@@ -36,8 +37,12 @@ class Node:
             capacity=self.capacity,
             make_execution=self._execution,
             clock=self.clock,
-            on_ended=lambda record: self.ended.append(record.pipeline),
+            on_ended=self._has_ended,
         )
+
+    def _has_ended(self, record: RunRecord) -> None:
+        self.ended.append(record.pipeline)
+        self.on_ended(record)
 
     def _execution(self, document: PipelineDocument, spec: RunSpec) -> Execution:
         return Execution(document, spec, {}, self.journal, self._bench.clock, self._bench.hands)

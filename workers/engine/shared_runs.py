@@ -99,6 +99,7 @@ class SharedRuns:
         self._on_ended(going.pipeline, record, over and record.state != "succeeded")
 
     def _extend(self, run: str, going: _Going, deadline: float) -> None:
-        if not going.outlived:
+        # At its deadline the guard has ended it: a right that is over does not come back.
+        if not going.outlived and not going.fence.is_over(self._boottime()):
             going.fence.deadline = deadline
             self._guard.extend(run, deadline)

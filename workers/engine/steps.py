@@ -1,6 +1,7 @@
 """One step of a run: its tries, its time, its output, its record."""
 
 import logging
+import signal
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -148,11 +149,20 @@ class StepRun:
 
     async def _try(self, runner: Runner, job: Job) -> Outcome:
         limit = self._step.timeout or runner.default_timeout
+        self._mind_fence()
+        late = f"It took longer than its limit of {limit:g} s."
+        outcome = await self._work.run(self._safely(runner, job), limit, late)
+        if outcome.exit_code == -signal.SIGKILL:
+            # By the guard, or by its own check: this worker stood still when it should have ended it.
+            self._mind_fence()
+            if self._work.interruption is not None:
+                raise Interrupted(self._work.interruption)
+        return outcome
+
+    def _mind_fence(self) -> None:
         fence = self._shared.context.spec.fence
         if fence is not None and fence.is_over(self._shared.clock.boottime()):
             self._work.interrupt(Interruption("killed", OVER))
-        late = f"It took longer than its limit of {limit:g} s."
-        return await self._work.run(self._safely(runner, job), limit, late)
 
     async def _safely(self, runner: Runner, job: Job) -> Outcome:
         try:
