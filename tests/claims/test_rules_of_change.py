@@ -61,6 +61,23 @@ class TestRule6:
         assert instants((cluster.record.mark,)) == [120.0]
         assert cluster.record.runs[0].session == worker.session
 
+    def test_a_run_that_ended_while_etcd_was_lost_is_not_run_again(self) -> None:
+        cluster = Cluster(document(on_node_loss="rerun"))
+        worker, second, _ = cluster.workers
+        worker.settle()
+        worker.at(110.0)
+        second.settle()
+        cluster.wipe(111.0)
+        worker.plan.ended(worker.starts[0].run, "succeeded", "")
+        second.settle()
+        worker.settle()
+        second.at(144.0)
+        worker.at(144.0)
+        assert [start.scheduled_at for start in second.starts] == []
+        assert [(entry.attempt, entry.state) for entry in cluster.record.recent if entry.instant == wall(110)] == [
+            (1, "succeeded")
+        ]
+
     def test_of_two_equal_memories_the_one_that_was_carried_over_counts(self, cluster: Cluster, worker: Worker) -> None:
         """It knows where the runs have gone since."""
         second = cluster.workers[1]

@@ -64,13 +64,13 @@ def finish_step(scene: Scene) -> Step | None:
 
 
 def reattach_step(scene: Scene) -> Step | None:
-    """Living runs of this node go on under its present session."""
+    """Living runs of this node go on under its present session. So do those of which it knows the end, until the record
+    may be told of it: to others they would look like orphans."""
     moving = [
         job.claim.nonce
         for job in scene.jobs.values()
-        if job.state in ("granted", "running")
-        and job.claim.session != scene.right.session
-        and job.may_move(scene.epoch.id, scene.standing, scene.now)
+        if job.claim.session != scene.right.session
+        and (job.state == "ended" or job.may_move(scene.epoch.id, scene.standing, scene.now))
     ]
     record = scene.record
     for nonce in moving:

@@ -59,6 +59,8 @@ class Job:
         """Whether it may go on under another session: its right to run is not over, or, while it has not begun, the
         record of the epoch it was claimed in shows that nobody has taken it over. A machine that stood still may wake
         before its guard has killed what it runs, and find an etcd that knows nothing of a takeover."""
+        if self.state not in ("granted", "running"):
+            return False
         return standing.outlives(self.session, now) or (self.state == "granted" and self.claim.epoch == epoch)
 
 
