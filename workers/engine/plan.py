@@ -30,6 +30,7 @@ AHEAD = timedelta(seconds=5)
 """A cursor further in the future than this was moved under a clock that was wrong."""
 
 DOWN = "the worker was not running"
+LATE = "the worker was stopped or too busy for longer than the grace, or its clock was set ahead"
 PAUSED = "paused"
 DRAINING = "the node is draining"
 OVERLAP = "the previous run was still going"
@@ -258,7 +259,7 @@ class Plan:
         return late
 
     def _misfired(self, entry: _Entry, late: datetime, now: datetime, catch_up: bool) -> list[Decision]:
-        reason = DOWN if late <= self._started_at else "the worker was stopped or too busy for longer than the grace"
+        reason = DOWN if late <= self._started_at else LATE
         chosen = self._caught_up(entry, late, now) if catch_up else []
         bound = chosen[0] - timedelta(microseconds=1) if chosen else late
         decisions = self._stretch(entry, bound, "missed", reason)
