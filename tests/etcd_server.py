@@ -63,8 +63,13 @@ class EtcdServer:
         options: Sequence[str] = (),
         scheme: str = "http",
         peer_scheme: str = "http",
+        address: str = "127.0.0.1",
+        prefix: Sequence[str] = (),
     ) -> None:
+        """It listens on ``address``. ``prefix`` goes before its command, to start it on another host."""
         self.name = name
+        self.address = address
+        self.prefix = list(prefix)
         self.directory = directory
         self.client_port, self.peer_port, self.metrics_port = free_ports(3)
         self.scheme = scheme
@@ -76,7 +81,7 @@ class EtcdServer:
     @property
     def endpoint(self) -> str:
         """``host:port`` for clients."""
-        return f"127.0.0.1:{self.client_port}"
+        return f"{self.address}:{self.client_port}"
 
     @property
     def client_url(self) -> str:
@@ -84,18 +89,21 @@ class EtcdServer:
 
     @property
     def metrics_url(self) -> str:
-        return f"http://127.0.0.1:{self.metrics_port}"
+        return f"http://{self.address}:{self.metrics_port}"
 
     @property
     def peer_url(self) -> str:
-        return f"{self.peer_scheme}://127.0.0.1:{self.peer_port}"
+        return f"{self.peer_scheme}://{self.address}:{self.peer_port}"
 
     def launch(self) -> None:
         """Start the process without waiting until it answers."""
         self.directory.mkdir(parents=True, exist_ok=True)
         with (self.directory / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [binary(), *self._arguments(), *self.options], stdout=log, stderr=log, start_new_session=True
+                [*self.prefix, binary(), *self._arguments(), *self.options],
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
 
     def start(self) -> None:
@@ -180,6 +188,13 @@ def running(directory: Path, **settings: Any) -> Iterator[EtcdServer]:
 def cluster(directory: Path, size: int = 3, **settings: Any) -> Iterator[list[EtcdServer]]:
     """A started cluster, ended at the end of the block."""
     servers = [EtcdServer(directory / f"node{i}", name=f"node{i}", **settings) for i in range(size)]
+    with together(servers):
+        yield servers
+
+
+@contextmanager
+def together(servers: Sequence[EtcdServer]) -> Iterator[None]:
+    """Starts these as one cluster, and ends them at the end of the block."""
     for server in servers:
         server.cluster = ",".join(f"{member.name}={member.peer_url}" for member in servers)
     try:
@@ -187,7 +202,7 @@ def cluster(directory: Path, size: int = 3, **settings: Any) -> Iterator[list[Et
             server.launch()
         for server in servers:
             server.wait_healthy()
-        yield servers
+        yield
     finally:
         for server in servers:
             server.stop()

@@ -20,7 +20,8 @@ from tests.endtoend.installation import Installation
 from tests.etcd_security import Security
 from tests.etcd_server import EtcdServer
 from tests.faults.account import Account, Begun, Exclusive
-from tests.faults.verdict import Entry, Happened, Pipeline, Trouble, entry, violations
+from tests.faults.facts import Entry, Happened, Pipeline, Trouble, Violation, entry
+from tests.faults.verdict import violations
 from workers.engine import identity
 
 SESSION_TTL = 15.0
@@ -101,7 +102,7 @@ class Cluster:
             overlap=wish.overlap,
         )
         document = wait_for("the document is in etcd", lambda: self._document(nodes[0], name))
-        return Pipeline(document, wish.period, max(since, document.not_before))
+        return Pipeline(document, tuple(nodes), wish.period, max(since, document.not_before))
 
     def _document(self, node: str, pipeline: str) -> PipelineDocument | None:
         item = self._read(self._keys.pipeline(node, pipeline))
@@ -180,7 +181,7 @@ class Cluster:
         entries = [item for pipeline in pipelines for item in self.entries(pipeline)]
         return Happened(until, entries, executions, records, self.troubles, datetime.now(UTC))
 
-    def verdict(self, pipelines: Sequence[Pipeline], patience: float = 45.0) -> tuple[list[str], Happened]:
+    def verdict(self, pipelines: Sequence[Pipeline], patience: float = 45.0) -> tuple[list[Violation], Happened]:
         """What is wrong with all instants up to now, once there was time to deliver, close and take over all that is
         outstanding: ``patience`` seconds."""
         until = datetime.now(UTC)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.cluster.cluster import Cluster, Wish
 from tests.cluster.faults import KINDS, Faults, plan
-from tests.faults.verdict import Happened, Pipeline
+from tests.faults.facts import Happened, Pipeline
 
 WORKERS = 4
 
@@ -31,8 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with Cluster(directory, WORKERS) as cluster:
         found = _stress(cluster, options)
     if found:
-        (directory / "violations").write_text("\n".join(found))
-        print("\n".join(found[:SHOWN]))
+        (directory / "violations").write_text("\n".join(map(str, found)))
+        print("\n".join(map(str, found[:SHOWN])))
         print(f"{len(found)} violations; see {directory}")
         return 1
     if not options.keep:

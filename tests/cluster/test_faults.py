@@ -14,7 +14,7 @@ from tests.cluster.cluster import SESSION_TTL, Cluster, Wish
 from tests.cluster.worker import Worker
 from tests.endtoend.client import wait_for
 from tests.faults.account import Begun
-from tests.faults.verdict import Pipeline
+from tests.faults.facts import Pipeline
 from workers.engine import identity
 
 WISHES = {
@@ -80,7 +80,7 @@ def test_the_holder_is(cluster: Cluster, pipelines: Pipelines, harm: str) -> Non
     wait_for("it fires", lambda: _fires(cluster, pipelines["quick"], worker.node))
 
     found, happened = cluster.verdict(list(pipelines.values()))
-    assert not found, "\n".join(found)
+    assert not found, "\n".join(map(str, found))
     assert again.node != job.node
     assert again.fence > job.fence
     rows = {entry.record.run: entry.record for entry in happened.entries}
@@ -103,7 +103,7 @@ def test_the_leader_of_etcd_is_killed(cluster: Cluster, pipelines: Pipelines) ->
     leader.start()
 
     found, happened = cluster.verdict(list(pipelines.values()))
-    assert not found, "\n".join(found)
+    assert not found, "\n".join(map(str, found))
     assert {entry.record.state for entry in happened.entries} <= {"succeeded", "skipped", "running"}
     assert all(entry.record.attempt == 1 for entry in happened.entries)
 

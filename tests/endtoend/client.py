@@ -33,7 +33,9 @@ class Client:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.api = httpx.Client(base_url=f"{url}/api/v1/", timeout=10)
+        # No connection is kept: the server may close one that is idle just as a request is sent.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        self.api = httpx.Client(base_url=f"{url}/api/v1/", timeout=10, limits=limits)
         self.node = ""
         """The id of the worker that pipelines are bound to unless told otherwise."""
 

@@ -1,4 +1,4 @@
-"""What truly ran, as the jobs themselves write it down: in one file, whatever the ledger says later."""
+"""What truly ran, as the jobs themselves write it down: one file for each node, whatever the ledger says later."""
 
 import time
 from dataclasses import dataclass, field
@@ -11,13 +11,19 @@ Exclusive = Literal["no", "fire", "pipeline"]
 
 _TELL = """tell() {{
     read -r up rest </proc/uptime
-    echo "$1 $ECTS_PIPELINE $ECTS_SCHEDULED_AT $ECTS_RUN_ID $ECTS_ATTEMPT $ECTS_NODE ${{ECTS_FENCE:-0}} $up" >>"{lines}"
+    echo "$1 $ECTS_PIPELINE $ECTS_SCHEDULED_AT $ECTS_RUN_ID $ECTS_ATTEMPT $ECTS_NODE ${{ECTS_FENCE:-0}} $up" \\
+        >>"{lines}/$ECTS_NODE"
 }}
 """
 
 # The kernel holds the lock for as long as any process of the job lives, and not a moment longer.
 _LOCK = """exec 9>>"{locks}/{name}"
 flock --nonblock 9 || tell clash
+"""
+
+# One that gets away from its job's session and parent, as daemons do.
+_ESCAPE = """(setsid sh -c 'held=0; while [ -e "$0" ] && [ $held -lt 600 ]; do sleep 0.1; held=$((held + 1)); done' \\
+    "{hold}" &)
 """
 
 # A bound, should nobody let it go.
@@ -46,7 +52,7 @@ class Begun:
 
 @dataclass(slots=True)
 class Account:
-    """The file that the jobs append to, and the locks that they hold. ``directory`` exists.
+    """The files that the jobs append to, and the locks that they hold. ``directory`` exists.
 
     While the file ``hold`` exists, held jobs do not end.
     """
@@ -61,6 +67,7 @@ class Account:
 
     def script(self, seconds: float, exclusive: Exclusive, held: bool = False) -> str:
         """The content of a shell task that takes so long."""
+        self._lines.mkdir(exist_ok=True)
         script = _TELL.format(lines=self._lines)
         if exclusive != "no":
             self._locks.mkdir(exist_ok=True)
@@ -69,28 +76,44 @@ class Account:
         if seconds:
             script += f"sleep {seconds:g}\n"
         if held:
-            script += _WORK.format(hold=self.hold)
+            script += (_ESCAPE + _WORK).format(hold=self.hold)
         return script + "tell end\n"
+
+    def file(self, node: str) -> Path:
+        """Where the jobs of this node write. A line ``boot WALL UPTIME`` comes first where a node has a kernel of its
+        own: only /proc/uptime is told by jobs, since nobody can set it."""
+        self._lines.mkdir(exist_ok=True)
+        return self._lines / node
 
     def executions(self) -> list[Begun]:
         """All that ever began, in their order. Raises ValueError for what no job can have written."""
         found: list[Begun] = []
+        for path in self._lines.iterdir() if self._lines.exists() else ():
+            found += self._read(path)
+        return sorted(found, key=lambda begun: begun.began)
+
+    def _read(self, path: Path) -> list[Begun]:
+        booted = self._booted
         clashes = set()
-        going: dict[tuple[str, str], Begun] = {}
-        for line in self._lines.read_text().splitlines() if self._lines.exists() else ():
-            word, pipeline, at, run, attempt, node, fence, up = line.split()
-            moment = self._booted + timedelta(seconds=float(up))
-            name = (run, node)
+        going: dict[str, Begun] = {}
+        found: list[Begun] = []
+        for line in path.read_text().splitlines():
+            word, *rest = line.split()
+            if word == "boot":
+                booted = datetime.fromtimestamp(float(rest[0]) - float(rest[1]), UTC)
+                continue
+            pipeline, at, run, attempt, node, fence, up = rest
+            moment = booted + timedelta(seconds=float(up))
             if word == "clash":
-                clashes.add(name)
+                clashes.add(run)
             elif word == "begin":
                 instant = datetime.fromisoformat(at)
-                begun = Begun(pipeline, instant, run, int(attempt), node, int(fence), moment, clashed=name in clashes)
-                clashes.discard(name)
+                begun = Begun(pipeline, instant, run, int(attempt), node, int(fence), moment, clashed=run in clashes)
+                clashes.discard(run)
                 found.append(begun)
-                going[name] = begun
+                going[run] = begun
             elif word == "end":
-                going[name].ended = moment
+                going[run].ended = moment
             else:
                 raise ValueError(f"not a line of a job: {line}")
         return found

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -11,7 +12,8 @@ from coordination.fires import Claim, FireRecord
 from coordination.identity import SHARED, fire_run_id
 from coordination.records import RunRecord
 from tests.faults.account import Begun
-from tests.faults.verdict import Entry, Happened, Pipeline, Trouble, violations
+from tests.faults.facts import Entry, Happened, Kind, Pipeline, Trouble, Violation
+from tests.faults.verdict import violations
 
 START = datetime(2030, 5, 1, tzinfo=UTC)
 COUNT = 10
@@ -24,12 +26,14 @@ class Story:
 
     def __init__(self) -> None:
         self.shared = _document("shared", placement="one_spread", on_node_loss="rerun", overlap="skip", nodes=NODES)
-        self.own = _document("own", nodes=("a",))
+        self.own = _document("own")
         self.entries: dict[tuple[str, int, int], Entry] = {}
         self.begun: dict[tuple[str, int, int], Begun] = {}
         self.record = FireRecord(epoch=1, mark=_at(COUNT))
         self.more: list[Begun] = []
         self.troubles = [Trouble("a", _at(2), _at(7))]
+        self.ended: datetime | None = None
+        self.reasons: tuple[str, ...] | None = None
         for second in range(1, COUNT + 1):
             self._ran(self.shared, second, NODES[second % 2])
             self._ran(self.own, second, "a")
@@ -39,13 +43,17 @@ class Story:
         self.begun["shared", 3, 1].ended = None
         self._ran(self.shared, 3, "b", attempt=2)
 
-    def found(self) -> list[str]:
-        pipelines = [Pipeline(document, 1, START) for document in (self.shared, self.own)]
+    def found(self) -> list[Violation]:
+        pipelines = [
+            Pipeline(self.shared, NODES, 1, START, self.ended),
+            Pipeline(self.own, ("a",), 1, START, self.ended),
+        ]
         begun = [*self.begun.values(), *self.more]
         records = {"shared": self.record}
         now = _at(COUNT + 100)
         entries = list(self.entries.values())
-        return violations(pipelines, Happened(_at(COUNT), entries, begun, records, self.troubles, now))
+        happened = Happened(_at(COUNT), entries, begun, records, self.troubles, now, self.reasons)
+        return violations(pipelines, happened)
 
     def end(self, pipeline: str, second: int, attempt: int = 1, **values: object) -> None:
         item = self.entries[pipeline, second, attempt]
@@ -76,7 +84,7 @@ class Story:
         self.entries[name, second, attempt] = Entry(row, node)
 
 
-def _document(name: str, **values: object) -> PipelineDocument:
+def _document(name: str, **values: Any) -> PipelineDocument:
     return PipelineDocument(
         pipeline=name, node="a", generation=1, not_before=START, name=name, schedule="* * * * * *", **values
     )
@@ -98,6 +106,15 @@ def test_what_nobody_could_run_may_be_missed() -> None:
     story = Story()
     story.missed("shared", 4)
     story.troubles = [Trouble(node, _at(-60), _at(90)) for node in NODES]
+    assert story.found() == []
+
+
+def test_attempts_go_on_at_the_next_ten_when_etcd_has_lost_its_data() -> None:
+    story = Story()
+    story.troubles.append(Trouble("", _at(2), _at(7), data=True))
+    item = story.entries.pop(("shared", 3, 2))
+    story.entries["shared", 3, 11] = Entry(replace(item.record, attempt=11), item.node)
+    story.begun["shared", 3, 2].attempt = 11
     assert story.found() == []
 
 
@@ -199,35 +216,84 @@ def _left_open(story: Story) -> None:
     story.record = replace(story.record, runs=(Claim(instant=_at(4), attempt=1, node="a", session="s", nonce="n"),))
 
 
+def _late(story: Story) -> None:
+    job = story.begun["own", 9, 1]
+    job.began, job.ended = _at(15), _at(15.4)
+
+
+def _own_early(story: Story) -> None:
+    story.begun["own", 9, 1].began = _at(8.5)
+
+
+def _the_ledger_says_another_start(story: Story) -> None:
+    story.end("own", 9, started_at=_at(30))
+
+
+def _never_expected(story: Story) -> None:
+    job = story.begun["own", 9, 1]
+    job.instant = _at(9.5)
+
+
+def _a_row_never_expected(story: Story) -> None:
+    story.missed("own", 9)
+    story.end("own", 9, scheduled_at=_at(9.5))
+
+
+def _after_its_end(story: Story) -> None:
+    story.ended = _at(-5)
+
+
+def _of_nobody(story: Story) -> None:
+    story.more.append(replace_pipeline(story.begun["own", 9, 1], "unknown"))
+
+
+def _another_reason(story: Story) -> None:
+    story.missed("own", 4, reason="it was Monday")
+    story.reasons = ("the worker died", "the worker was not .*")
+
+
+def replace_pipeline(job: Begun, pipeline: str) -> Begun:
+    return Begun(pipeline, job.instant, "other", 1, job.node, 0, job.began, job.ended)
+
+
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "kind", "said"),
     [
-        (_no_row, "has 0 entries"),
-        (_no_row_for_a_job, "ran and has no row"),
-        (_two_rows, "two rows"),
-        (_never_ended, "never ended"),
-        (_no_reason, "nobody says why"),
-        (_ran_twice, "ran twice"),
-        (_ran_twice_elsewhere, "ran 2 times"),
-        (_ran_although_missed, "the ledger says missed"),
-        (_clash, "while another was going"),
-        (_at_once, "though overlap is skip"),
-        (_not_run_by_whom_the_ledger_says, "on b"),
-        (_succeeded_without_a_job, "without having run"),
-        (_succeeded_without_an_end, "without having run"),
-        (_gap_too_wide, "more or less than it is"),
-        (_gap_too_narrow, "has 0 entries"),
-        (_missed_while_well, "although ['a'] were well"),
-        (_missed_while_some_were_well, "although ['a', 'b'] were well"),
-        (_lost_for_good, "not run again"),
-        (_an_attempt_is_missing, "the attempts [1, 3]"),
-        (_abandoned_and_run_again, "was to be abandoned"),
-        (_fence_falls, "does not follow"),
-        (_early, "too early"),
-        (_left_open, "counts as running"),
+        (_no_row, "lost", "has 0 entries"),
+        (_no_row_for_a_job, "extra", "ran and has no row"),
+        (_two_rows, "doubled", "two rows"),
+        (_never_ended, "unexplained", "never ended"),
+        (_no_reason, "unexplained", "nobody says why"),
+        (_ran_twice, "doubled", "ran twice"),
+        (_ran_twice_elsewhere, "protocol", "ran 2 times"),
+        (_ran_although_missed, "unexplained", "the ledger says missed"),
+        (_clash, "doubled", "while another was going"),
+        (_at_once, "protocol", "though overlap is skip"),
+        (_not_run_by_whom_the_ledger_says, "unexplained", "on b"),
+        (_succeeded_without_a_job, "extra", "without having run"),
+        (_succeeded_without_an_end, "extra", "without having run"),
+        (_gap_too_wide, "unexplained", "more or less than it is"),
+        (_gap_too_narrow, "lost", "has 0 entries"),
+        (_missed_while_well, "lost", "although ['a'] were well"),
+        (_missed_while_some_were_well, "lost", "although ['a', 'b'] were well"),
+        (_lost_for_good, "lost", "not run again"),
+        (_an_attempt_is_missing, "lost", "the attempts [1, 3]"),
+        (_abandoned_and_run_again, "doubled", "was to be abandoned"),
+        (_fence_falls, "protocol", "does not follow"),
+        (_early, "protocol", "too early"),
+        (_left_open, "protocol", "counts as running"),
+        (_late, "late", "6.0 s late"),
+        (_own_early, "early", "0.5 s early"),
+        (_the_ledger_says_another_start, "unexplained", "the ledger says 2030"),
+        (_never_expected, "extra", "ran and was never expected"),
+        (_a_row_never_expected, "extra", "has a row (missed) and was never expected"),
+        (_after_its_end, "extra", "was never expected"),
+        (_of_nobody, "extra", "which nobody made"),
+        (_another_reason, "unexplained", "this fault is no reason: it was Monday"),
     ],
 )
-def test_it_notices(spoil: Callable[[Story], None], said: str) -> None:
+def test_it_notices(spoil: Callable[[Story], None], kind: Kind, said: str) -> None:
     story = Story()
     spoil(story)
-    assert any(said in line for line in story.found()), story.found()
+    found = [violation.text for violation in story.found() if violation.kind == kind]
+    assert any(said in text for text in found), story.found()

@@ -1,16 +1,15 @@
-"""What must be true of a real cluster afterwards: the simulation's checker over what really happened, and beyond it
-what only a real ledger and real jobs can tell. Pure."""
+"""What must be true of a real cluster afterwards: what was expected, what the jobs say and what the ledger says have to
+agree, and every difference has a kind. For shared pipelines the simulation's checker looks at it, too. Pure."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from itertools import pairwise
 
-from coordination.documents import PipelineDocument
-from coordination.fires import FireRecord
 from coordination.records import RunRecord
 from tests.faults.account import Begun
+from tests.faults.facts import Entry, Happened, Kind, Pipeline, Trouble, Violation
 from tests.simulation.checker import Checker, History
 from tests.simulation.console import Version
 from tests.simulation.executions import Execution
@@ -18,6 +17,8 @@ from tests.simulation.ledger import Ledger, Row
 from tests.simulation.schedule import every
 from tests.simulation.world import World, seconds
 from workers.engine.claims_fire import grace
+from workers.engine.claims_scene import LOST_DATA
+from workers.engine.plan import OVERLAP
 
 RAN = frozenset({"succeeded", "failed", "timed_out", "killed", "lost"})
 """States of a run that may have begun."""
@@ -26,67 +27,14 @@ WELL_FOR = timedelta(seconds=20)
 """A worker that was well for so long in a row has claimed whatever was to be claimed."""
 
 BEGINS_IN = timedelta(seconds=5)
-"""What fires so shortly before a worker is killed may not have begun."""
+"""What fires so shortly before a worker is killed may not have begun. What is well begins sooner."""
+
+EARLY = timedelta(seconds=0.1)
+"""Jobs tell the time in hundredths of a second."""
 
 
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """A fault of one node, until it was seen to be well again."""
-
-    node: str
-    since: datetime
-    until: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Pipeline:
-    """A pipeline that fires every ``period`` seconds. Instants after ``since`` are expected."""
-
-    document: PipelineDocument
-    period: int
-    since: datetime
-
-    @property
-    def is_shared(self) -> bool:
-        """Run by one node, not by each."""
-        return self.document.placement != "every"
-
-    def expected(self, until: datetime) -> list[datetime]:
-        """Beyond doubt: not computed by the engine that fires."""
-        return every(f"{self.period} 0").between(self.since, until, 1_000_000)
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A row of the ledger and the node that it names."""
-
-    record: RunRecord
-    node: str
-
-
-@dataclass(slots=True)
-class Happened:
-    """All that is known afterwards. ``records`` are those of etcd, by pipeline."""
-
-    until: datetime
-    entries: Sequence[Entry]
-    executions: Sequence[Begun]
-    records: dict[str, FireRecord] = field(default_factory=dict)
-    troubles: Sequence[Trouble] = ()
-    now: datetime | None = None
-
-
-def entry(row: dict[str, Any]) -> Entry:
-    """A row as the API lists it."""
-    moments = ("scheduled_at", "started_at", "finished_at", "until")
-    at = {name: datetime.fromisoformat(row[name]) if row[name] else None for name in moments}
-    names = ("pipeline", "pipeline_name", "state", "trigger", "attempt", "generation", "count", "reason")
-    record = RunRecord(run=row["id"], **{name: row[name] for name in names}, **at)
-    return Entry(record, row["node"])
-
-
-def violations(pipelines: Iterable[Pipeline], happened: Happened) -> list[str]:
-    """Every broken promise, in words."""
+def violations(pipelines: Iterable[Pipeline], happened: Happened) -> list[Violation]:
+    """Every broken promise."""
     entries, executions = defaultdict(list), defaultdict(list)
     for item in happened.entries:
         entries[item.record.pipeline].append(item)
@@ -95,8 +43,11 @@ def violations(pipelines: Iterable[Pipeline], happened: Happened) -> list[str]:
     found = []
     for pipeline in pipelines:
         name = pipeline.document.pipeline
-        for line in _Verdict(pipeline, happened, entries[name], executions[name]).lines():
-            found.append(f"{pipeline.document.name} ({name}): {line}")
+        verdict = _Verdict(pipeline, happened, entries.pop(name, []), executions.pop(name, []))
+        for violation in verdict.violations():
+            found.append(Violation(violation.kind, f"{pipeline.document.name} ({name}): {violation.text}"))
+    for name, jobs in executions.items():
+        found.append(Violation("extra", f"{len(jobs)} jobs ran of pipeline {name}, which nobody made"))
     return found
 
 
@@ -109,40 +60,54 @@ class _Verdict:
         self._pipeline = pipeline
         self._document = pipeline.document
         self._happened = happened
-        self._entries = entries
+        self._entries = [item for item in entries if item.record.scheduled_at <= happened.until]
+        self._rows = {item.record.run: item for item in entries}
         self._executions = [begun for begun in executions if begun.instant <= happened.until]
 
-    def lines(self) -> Iterator[str]:
-        yield from self._rows()
+    def violations(self) -> Iterator[Violation]:
+        yield from self._ledger()
         yield from self._holes()
         yield from self._jobs()
+        yield from self._begun_in_time()
+        yield from self._succeeded()
         if self._pipeline.is_shared:
-            yield from self._as_simulated()
+            yield from (Violation("protocol", line) for line in self._as_simulated())
             yield from self._attempts()
         yield from self._missed()
 
     # -- the ledger, for itself ---------------------------------------------------------------------------------
 
-    def _rows(self) -> Iterator[str]:
-        """Each row is final and says why nothing ran; no two speak of the same."""
+    def _ledger(self) -> Iterator[Violation]:
+        """Each row is final and says why nothing ran; no two speak of the same, none of what nobody expected."""
         seen = set()
         for item in self._entries:
             record = item.record
-            if record.scheduled_at > self._happened.until:
-                continue
+            what = f"{record.scheduled_at} attempt {record.attempt}"
             name = (record.scheduled_at, record.attempt, self._whose(item.node), record.count > 1)
             if name in seen:
-                yield f"{record.scheduled_at} attempt {record.attempt} has two rows"
+                yield Violation("doubled", f"{what} has two rows")
             seen.add(name)
+            if not self._pipeline.may_fire(record.scheduled_at):
+                yield Violation("extra", f"{what} has a row ({record.state}) and was never expected")
             if record.state == "running":
-                yield f"{record.scheduled_at} attempt {record.attempt} never ended"
-            elif record.state not in RAN and not record.reason:
-                yield f"{record.scheduled_at} is {record.state} and nobody says why"
+                yield Violation("unexplained", f"{what} never ended")
+            elif record.state != "succeeded":
+                yield from self._explained(record, what)
 
-    def _holes(self) -> Iterator[str]:
+    def _explained(self, record: RunRecord, what: str) -> Iterator[Violation]:
+        if not record.reason:
+            yield Violation("unexplained", f"{what} is {record.state} and nobody says why")
+            return
+        if record.state == "skipped" and record.reason == OVERLAP and self._document.overlap == "skip":
+            return
+        allowed = self._happened.reasons
+        if allowed is not None and not any(re.fullmatch(pattern, record.reason) for pattern in allowed):
+            yield Violation("unexplained", f"{what} is {record.state}, and this fault is no reason: {record.reason}")
+
+    def _holes(self) -> Iterator[Violation]:
         """Every instant has its row, or is within a gap's; never both."""
         expected = self._pipeline.expected(self._happened.until)
-        for node in {self._whose(node) for node in self._document.nodes}:
+        for node in {self._whose(node) for node in self._pipeline.nodes}:
             mine = [item.record for item in self._entries if self._whose(item.node) == node]
             single = {record.scheduled_at for record in mine if record.count == 1 and record.attempt == 1}
             gaps = [record for record in mine if record.count > 1]
@@ -151,11 +116,14 @@ class _Verdict:
                     gap.scheduled_at - timedelta(microseconds=1), gap.until or gap.scheduled_at, 1_000_000
                 )
                 if len(covered) != gap.count or not single.isdisjoint(covered):
-                    yield f"the gap of {gap.count} from {gap.scheduled_at} to {gap.until} says more or less than it is"
+                    text = f"the gap of {gap.count} from {gap.scheduled_at} to {gap.until} says more or less than it is"
+                    yield Violation("unexplained", text)
             for instant in expected:
                 within = [gap for gap in gaps if gap.scheduled_at <= instant <= (gap.until or gap.scheduled_at)]
-                if (instant in single) + len(within) != 1:
-                    yield f"{instant} has {(instant in single) + len(within)} entries{f' on {node}' if node else ''}"
+                entries = (instant in single) + len(within)
+                if entries != 1:
+                    kind: Kind = "doubled" if entries else "lost"
+                    yield Violation(kind, f"{instant} has {entries} entries{f' on {node}' if node else ''}")
 
     def _whose(self, node: str) -> str:
         """Every node owes a row of its own, but for a shared pipeline."""
@@ -163,70 +131,111 @@ class _Verdict:
 
     # -- the jobs against the ledger ----------------------------------------------------------------------------
 
-    def _jobs(self) -> Iterator[str]:
-        rows = {item.record.run: item for item in self._entries}
-        begun: dict[str, Begun] = {}
+    def _jobs(self) -> Iterator[Violation]:
+        begun = set()
         for job in self._executions:
-            what = f"{job.instant} attempt {job.attempt} on {job.node}"
+            what = _name(job)
             if job.run in begun:
-                yield f"{what} ran twice"
-            begun[job.run] = job
+                yield Violation("doubled", f"{what} ran twice")
+            begun.add(job.run)
             if job.clashed:
-                yield f"{what} began while another was going"
-            row = rows.get(job.run)
-            if row is None:
-                yield f"{what} ran and has no row"
-            elif row.record.state not in RAN or row.record.count > 1:
-                yield f"{what} ran and the ledger says {row.record.state}"
-            elif (row.record.scheduled_at, row.record.attempt, row.node) != (job.instant, job.attempt, job.node):
-                yield f"{what} ran and the ledger says {row.record.scheduled_at}/{row.record.attempt} on {row.node}"
-        for run, item in rows.items():
-            if item.record.state == "succeeded" and item.record.scheduled_at <= self._happened.until:
-                job = begun.get(run)
-                if job is None or job.ended is None:
-                    yield f"{item.record.scheduled_at} attempt {item.record.attempt} succeeded without having run"
+                yield Violation("doubled", f"{what} began while another was going")
+            if not self._pipeline.may_fire(job.instant):
+                yield Violation("extra", f"{what} ran and was never expected")
+            item = self._rows.get(job.run)
+            if item is None:
+                yield Violation("extra", f"{what} ran and has no row")
+                continue
+            row = item.record
+            if row.state not in RAN or row.count > 1:
+                yield Violation("unexplained", f"{what} ran and the ledger says {row.state}")
+            elif (row.scheduled_at, row.attempt, item.node) != (job.instant, job.attempt, job.node):
+                text = f"{what} ran and the ledger says {row.scheduled_at}/{row.attempt} on {item.node}"
+                yield Violation("unexplained", text)
+
+    def _begun_in_time(self) -> Iterator[Violation]:
+        """Not before its instant, and soon after it, as far as nothing stood in the way; and the ledger knows."""
+        for job in self._executions:
+            item = self._rows.get(job.run)
+            if job.attempt > 1 or self._was_hampered(job):
+                continue
+            late = job.began - job.instant
+            if late > BEGINS_IN:
+                yield Violation("late", f"{_name(job)} began {late.total_seconds():.1f} s late")
+            elif late < -EARLY:
+                yield Violation("early", f"{_name(job)} began {-late.total_seconds():.1f} s early")
+            started = item.record.started_at if item else None
+            if started is not None and abs(started - job.began) > BEGINS_IN:
+                yield Violation("unexplained", f"{_name(job)} began at {job.began}, and the ledger says {started}")
+
+    def _was_hampered(self, job: Begun) -> bool:
+        """A shared fire may have been anybody's who was in trouble then."""
+        start = job.instant
+        nodes: tuple[str, ...] = ("", job.node)
+        if self._pipeline.is_shared:
+            start, nodes = start - grace(self._document), ("", *self._pipeline.nodes)
+        return any(self._concerns(entry, nodes) and _meet(entry, start, job.began) for entry in self._happened.troubles)
+
+    def _concerns(self, trouble: Trouble, nodes: Iterable[str]) -> bool:
+        return trouble.node in nodes and (trouble.scope == "all" or self._pipeline.is_shared)
+
+    def _succeeded(self) -> Iterator[Violation]:
+        begun = {job.run: job for job in self._executions}
+        for item in self._entries:
+            record = item.record
+            job = begun.get(record.run)
+            if record.state == "succeeded" and (job is None or job.ended is None):
+                text = f"{record.scheduled_at} attempt {record.attempt} succeeded without having run"
+                yield Violation("extra", text)
 
     # -- shared pipelines ---------------------------------------------------------------------------------------
 
-    def _attempts(self) -> Iterator[str]:
+    def _attempts(self) -> Iterator[Violation]:
         """Each attempt follows a lost one; the last one is not lost where it is to be run again."""
         by_instant = defaultdict(list)
         for item in self._entries:
-            if item.record.scheduled_at <= self._happened.until:
-                by_instant[item.record.scheduled_at].append(item.record)
+            by_instant[item.record.scheduled_at].append(item.record)
         for instant, records in by_instant.items():
             numbers = sorted(record.attempt for record in records)
-            if numbers != list(range(1, len(records) + 1)):
-                yield f"{instant} has the attempts {numbers}"
+            if not all(self._follows(one, other) for one, other in pairwise([0, *numbers])):
+                yield Violation("lost", f"{instant} has the attempts {numbers}")
             last = max(records, key=lambda record: record.attempt)
             if self._document.on_node_loss == "rerun" and last.state == "lost":
-                yield f"{instant} was lost and not run again"
+                yield Violation("lost", f"{instant} was lost and not run again")
             if self._document.on_node_loss == "abandon" and len(records) > 1:
-                yield f"{instant} was to be abandoned and has the attempts {numbers}"
+                yield Violation("doubled", f"{instant} was to be abandoned and has the attempts {numbers}")
 
-    def _missed(self) -> Iterator[str]:
-        """Nothing is missed that a worker could have claimed in time."""
+    def _follows(self, attempt: int, other: int) -> bool:
+        """When etcd has lost its data, nobody knows what it knew of attempts: they go on at the next ten."""
+        data_lost = any(entry.data for entry in self._happened.troubles)
+        return other == attempt + 1 or (data_lost and attempt > 0 and other == attempt // 10 * 10 + 11)
+
+    def _missed(self) -> Iterator[Violation]:
+        """Nothing is missed that a worker could have run in time."""
         for item in self._entries:
             record = item.record
-            if record.state != "missed" or record.attempt > 1 or record.scheduled_at > self._happened.until:
+            if record.state != "missed" or record.attempt > 1:
                 continue
-            nodes = self._document.nodes if self._pipeline.is_shared else (item.node,)
-            well = [node for node in nodes if self._was_well(node, record.scheduled_at)]
+            nodes = self._pipeline.nodes if self._pipeline.is_shared else (item.node,)
+            well = [node for node in nodes if self._was_well(node, record)]
             if well:
-                yield f"{record.scheduled_at} was missed ({record.reason}) although {well} were well"
+                yield Violation("lost", f"{record.scheduled_at} was missed ({record.reason}) although {well} were well")
 
-    def _was_well(self, node: str, instant: datetime) -> bool:
-        troubles = [trouble for trouble in self._happened.troubles if trouble.node == node]
+    def _was_well(self, node: str, missed: RunRecord) -> bool:
+        troubles = [entry for entry in self._happened.troubles if self._concerns(entry, ("", node))]
+        if missed.reason == LOST_DATA and any(entry.data and entry.since <= missed.scheduled_at for entry in troubles):
+            return False
+        ends = (missed.scheduled_at, missed.until or missed.scheduled_at)
         if self._pipeline.is_shared:
-            return _calm(instant, instant + grace(self._document), troubles)
-        return not any(trouble.since - BEGINS_IN <= instant <= trouble.until for trouble in troubles)
+            return any(_calm(instant, instant + grace(self._document), troubles) for instant in ends)
+        return any(not any(entry.since - BEGINS_IN <= instant <= entry.until for entry in troubles) for instant in ends)
 
     def _as_simulated(self) -> list[str]:
-        """What the simulation's checker says."""
+        """What the simulation's checker says. Its trouble of nobody is that etcd has lost its data."""
         world = World(0)
         world.now = seconds(self._happened.now or self._happened.until)
         ledger = Ledger(world)
-        ledger.rows = {item.record.run: Row(item.record, item.node) for item in self._entries}
+        ledger.rows = {item.record.run: Row(item.record, item.node) for item in self._rows.values()}
         record = self._happened.records.get(self._document.pipeline)
         history = History(adopted={self._document.generation}, last=record)
         schedule = f"{self._pipeline.period} 0"
@@ -237,12 +246,22 @@ class _Verdict:
             history=history,
             executions=[_execution(begun) for begun in self._executions],
             ledger=ledger,
-            troubles=[(entry.node, seconds(entry.since), seconds(entry.until)) for entry in self._happened.troubles],
-            nodes=self._document.nodes,
+            troubles=list(self._simulated_troubles()),
+            nodes=self._pipeline.nodes,
             first=self._pipeline.since,
             until=self._happened.until,
         ).check()
         return world.violations
+
+    def _simulated_troubles(self) -> Iterator[tuple[str, float, float]]:
+        for item in self._happened.troubles:
+            names = self._pipeline.nodes if item.node == "" and not item.data else (item.node,)
+            for name in names:
+                yield name, seconds(item.since), seconds(item.until)
+
+
+def _name(job: Begun) -> str:
+    return f"{job.instant} attempt {job.attempt} on {job.node}"
 
 
 def _execution(begun: Begun) -> Execution:
@@ -260,6 +279,10 @@ def _execution(begun: Begun) -> Execution:
         session="",
         right_end=seconds(ended),
     )
+
+
+def _meet(trouble: Trouble, start: datetime, end: datetime) -> bool:
+    return trouble.since <= end and start <= trouble.until
 
 
 def _calm(start: datetime, end: datetime, troubles: Iterable[Trouble]) -> bool:

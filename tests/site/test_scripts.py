@@ -14,6 +14,7 @@ SCRIPTS = [
     "scripts/simulate",
     "scripts/cluster",
     "scripts/newest-etcd",
+    "scripts/faults",
     ".ci/run",
 ]
 
