@@ -102,6 +102,7 @@ INSTALLED_APPS = [
     "workers",
     "workers.host",
     "pipelines",
+    "audit",
 ]
 
 MIDDLEWARE = [
@@ -119,6 +120,7 @@ MIDDLEWARE = [
     "pipelines.notices.PublicationNotices",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "simple_history.middleware.HistoryRequestMiddleware",
+    "audit.acting.Acting",
     "axes.middleware.AxesMiddleware",
 ]
 
@@ -344,6 +346,7 @@ UNFOLD = {
                 "title": _("Access"),
                 "items": [
                     {"title": _("Users"), "icon": "group", "link": reverse_lazy("admin:auth_user_changelist")},
+                    {"title": _("Audit"), "icon": "history", "link": reverse_lazy("admin:audit_entry_changelist")},
                     {"title": _("API"), "icon": "api", "link": reverse_lazy("api-root")},
                 ],
             },

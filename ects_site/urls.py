@@ -7,6 +7,8 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.routers import DefaultRouter
 
+import audit.api
+import audit.views
 import logs.api
 import pipelines.api
 import tasks.api
@@ -24,6 +26,7 @@ for prefix, viewset, basename in [
     *pipelines.api.routes,
     *workers.api.routes,
     *logs.api.routes,
+    *audit.api.routes,
 ]:
     router.register(prefix, viewset, basename)
 
@@ -46,6 +49,8 @@ urlpatterns = [
     path("metrics", metrics),
     path("i18n/", include("django.conf.urls.i18n")),
     path("admin/next-hour/", admin.site.admin_view(next_hour), name="next-hour"),
+    path("admin/<slug:app>/<slug:model>/<str:key>/history/", admin.site.admin_view(audit.views.of_object)),
+    path("admin/<slug:app>/<slug:model>/<str:key>/versions/", admin.site.admin_view(audit.views.versions)),
     path("admin/", admin.site.urls),
     path("api/v1/", include(api)),
 ]

@@ -5,16 +5,15 @@ of a run at their edge (``before``, ``after``), so that the thousandth costs as 
 an index in its order.
 """
 
-from datetime import date, datetime, time, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
-from django.utils.timezone import get_current_timezone, localtime, make_aware, now
+from django.utils.timezone import get_current_timezone, localtime, now
 from unfold.views import ChangeList
 
-from logs import search
+from logs import days, search
 from logs.models import Run
 
 PIPELINE, NODE, STATE, DAY, BEFORE, AFTER = "pipeline", "node", "state__exact", "day", "before", "after"
@@ -26,7 +25,7 @@ class RunList(ChangeList):
 
     def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
         self.given = {name: value for name in MINE if (value := request.GET.get(name, "").strip())}
-        self.day = _day(self.given.get(DAY, ""))
+        self.day = days.parsed(self.given.get(DAY, ""))
         self.newer_url = self.older_url = ""
         super().__init__(request, *args, **kwargs)
 
@@ -44,7 +43,7 @@ class RunList(ChangeList):
                 one = search.named(kind, text)
                 runs = runs.none() if one is None else runs.filter(**{kind: one})
         if self.day:
-            begins, ends = bounds(self.day)
+            begins, ends = days.bounds(self.day)
             return runs.filter(scheduled_at__gte=begins, scheduled_at__lt=ends).order_by("-scheduled_at", "-pk")
         return runs.order_by("-pk")
 
@@ -118,29 +117,8 @@ def bar(runs: RunList) -> dict[str, Any]:
         "nodes": search.names(search.NODE),
         "day": day.isoformat() if day else "",
         "today": today.isoformat(),
-        "day_before": runs.url_with(day=_iso(day, -1), **first_page) if day else "",
-        "day_after": runs.url_with(day=_iso(day, 1), **first_page) if day and day < today else "",
+        "day_before": runs.url_with(day=days.moved(day, -1), **first_page) if day else "",
+        "day_after": runs.url_with(day=days.moved(day, 1), **first_page) if day and day < today else "",
         "zone": str(get_current_timezone()),
         "is_narrowed": bool(runs.query or runs.given),
     }
-
-
-def bounds(day: date) -> tuple[datetime, datetime]:
-    """When the day begins and ends where the viewer is; it may have 23 or 25 hours."""
-    return make_aware(datetime.combine(day, time())), make_aware(datetime.combine(day + timedelta(days=1), time()))
-
-
-def _iso(day: date | None, days: int) -> str:
-    try:
-        return (day + timedelta(days=days)).isoformat() if day else ""
-    except OverflowError:
-        return ""
-
-
-def _day(text: str) -> date | None:
-    """None for what is no day, or one at an end of the calendar, of which no zone can tell."""
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        return None
-    return day if 1 < day.year < 9999 else None

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.dispatch import Signal
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
@@ -37,6 +38,16 @@ TRIES = 2
 """How often the same put is tried when etcd's answer did not come."""
 
 
+run_ordered = Signal()
+"""After etcd took the order: ``pipeline``, ``nodes``, ``runs`` (ids), ``names`` of the variables given with it."""
+
+trial_ordered = Signal()
+"""The same of a trial: ``task``, ``node``, ``run`` (id)."""
+
+kill_ordered = Signal()
+"""The same of a kill: ``run``."""
+
+
 class Conflict(Exception):
     """It cannot be done as things stand; the sentence says what to do."""
 
@@ -49,7 +60,9 @@ def send_run(pipeline: Pipeline, environment: Mapping[str, str], user: Any) -> l
     """
     source, nodes = _source(pipeline), _nodes(pipeline)
     editions.keep([source])
-    return _order(source, nodes, environment, user)
+    runs = _order(source, nodes, environment, user)
+    run_ordered.send(None, pipeline=pipeline, nodes=nodes, runs=runs, names=list(environment))
+    return runs
 
 
 def send_trial(task: Task, node: Node, user: Any) -> UUID:
@@ -62,6 +75,7 @@ def send_trial(task: Task, node: Node, user: Any) -> UUID:
     if node.drain_asked_at is not None:
         raise Conflict(_("%(name)s is draining: undrain it first.") % {"name": node.name})
     [run] = _order(source, [node], {}, user)
+    trial_ordered.send(None, task=task, node=node, run=run)
     return run
 
 
@@ -94,6 +108,7 @@ def send_kill(run: Run, user: Any = None) -> None:
         requested_by=_name(user),
     )
     _send([order])
+    kill_ordered.send(None, run=run)
 
 
 def _source(pipeline: Pipeline) -> Source:

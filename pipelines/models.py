@@ -271,6 +271,10 @@ class Binding(Definition):
     def __str__(self) -> str:
         return f"{self.pipeline} → {self.node}"
 
+    def get_inline_title(self) -> str:
+        """Inside its pipeline."""
+        return str(self.node)
+
 
 class Publication(models.Model):
     """The outbox: one row per pipeline and node, kept when the pipeline is deleted.

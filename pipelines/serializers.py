@@ -116,8 +116,7 @@ class PipelineSerializer(serializers.ModelSerializer):
         if calendars is not None:
             pipeline.calendars.set(calendars)
         if steps is not None:
-            pipeline.steps.all().delete()
-            Step.objects.bulk_create(_numbered(steps, pipeline))
+            _replace_steps(pipeline, _numbered(steps, pipeline))
         if nodes is not None:
             pipeline.bindings.exclude(node__in=nodes).delete()
             bound = set(pipeline.bindings.values_list("node", flat=True))
@@ -213,6 +212,20 @@ class ExplanationSerializer(serializers.Serializer):
 def iso(instant: datetime) -> str:
     """ISO 8601 in UTC, as the API writes instants."""
     return instant.isoformat().replace("+00:00", "Z")
+
+
+def _replace_steps(pipeline: Pipeline, steps: list[Step]) -> None:
+    """Equal ones stay, so that what changes nothing is not written down as a change."""
+    wanted = sorted(steps, key=lambda step: step.position)
+    if [_content(step) for step in wanted] == [_content(step) for step in pipeline.steps.order_by("position", "id")]:
+        return
+    pipeline.steps.all().delete()
+    Step.objects.bulk_create(steps)
+
+
+def _content(step: Step) -> list[Any]:
+    attributes = (Step._meta.get_field(name).attname for name in StepSerializer.Meta.fields)  # type: ignore[union-attr]
+    return [getattr(step, attribute) for attribute in attributes]
 
 
 def _numbered(steps: list[dict[str, Any]], pipeline: Pipeline | None = None) -> list[Step]:

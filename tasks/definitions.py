@@ -11,7 +11,8 @@ from django.db import models, transaction
 from django.dispatch import Signal
 
 definitions_changed = Signal()
-"""Sent in the transaction of the change, with the model as sender and ``instances``, a list of what changed."""
+"""Sent in the transaction of the change, with the model as sender, ``instances``, a list of what changed as it was
+before, and ``are_new``: they did not exist before, and are as they are now."""
 
 
 class DefinitionQuerySet(models.QuerySet):
@@ -24,7 +25,7 @@ class DefinitionQuerySet(models.QuerySet):
             # By primary key: the filter may ask for what is being changed.
             exactly: Any = self.model._default_manager.using(self.db).filter(pk__in=[row.pk for row in changed])
             updated = exactly.update_quietly(**values)
-            definitions_changed.send(sender=self.model, instances=changed)
+            definitions_changed.send(sender=self.model, instances=changed, are_new=False)
         return updated
 
     update.alters_data = True  # type: ignore[attr-defined]
@@ -39,7 +40,7 @@ class DefinitionQuerySet(models.QuerySet):
         """As Django's, and tells."""
         with transaction.atomic(using=self.db):
             created = super().bulk_create(objs, *args, **kwargs)
-            definitions_changed.send(sender=self.model, instances=created)
+            definitions_changed.send(sender=self.model, instances=created, are_new=True)
         return created
 
 

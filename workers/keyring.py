@@ -80,14 +80,19 @@ def make_next() -> SigningKey:
 
 def begin_to_sign(key: SigningKey) -> None:
     """From now on this one signs."""
-    SigningKey.objects.filter(pk=key.pk, signs_since=None).update(signs_since=timezone.now())
+    with transaction.atomic():
+        for row in SigningKey.objects.select_for_update().filter(pk=key.pk, signs_since=None):
+            row.signs_since = timezone.now()
+            row.save(update_fields=["signs_since"])
 
 
 def retire_former() -> list[str]:
     """Keys that do not sign any more count no more, and can never sign again; their ids."""
     gone = former()
-    rows = SigningKey.objects.filter(pk__in=[key.pk for key in gone])
-    rows.update(retired_at=timezone.now(), ciphertext=b"")
+    with transaction.atomic():
+        for row in SigningKey.objects.select_for_update().filter(pk__in=[key.pk for key in gone]).order_by("pk"):
+            row.retired_at, row.ciphertext = timezone.now(), b""
+            row.save(update_fields=["retired_at", "ciphertext"])
     return [key.key_id for key in gone]
 
 

@@ -1,9 +1,10 @@
 """Node, the hosts of the cluster, and what is needed to let one join: enrolment tokens and signing keys."""
 
 import uuid
+from typing import Any
 
 from django.conf import settings
-from django.db import models
+from django.db import models, transaction
 from django.utils.translation import gettext_lazy as _
 
 from coordination import crypto
@@ -75,6 +76,11 @@ class Node(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """As Django's; what is marked and written down because of it shares its transaction."""
+        with transaction.atomic():
+            super().save(*args, **kwargs)
 
     # Django REST framework and the ingest door ask the authenticated principal for this.
     is_authenticated = True

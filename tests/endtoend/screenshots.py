@@ -54,6 +54,7 @@ def pages(ects: Installation) -> dict[str, str]:
         "tasks": "/admin/tasks/task/",
         "task": f"/admin/tasks/task/{steps[0]['task']}/change/",
         "calendar": f"/admin/pipelines/calendar/{calendars['maintenance window']}/change/",
+        "audit": "/admin/audit/entry/",
     }
 
 

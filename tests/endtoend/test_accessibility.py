@@ -46,10 +46,12 @@ PAGES: dict[str, Callable[[Made], str]] = {
     "a task": lambda made: f"/admin/tasks/task/{made.task}/change/",
     "calendars": lambda made: "/admin/pipelines/calendar/",
     "a calendar": lambda made: f"/admin/pipelines/calendar/{made.calendar}/change/",
+    "audit": lambda made: "/admin/audit/entry/",
+    "audit of a pipeline": lambda made: f"/admin/pipelines/pipeline/{made.pipeline}/history/",
     "a new user": lambda made: "/admin/auth/user/add/",
 }
 
-ON_A_PHONE = ("dashboard", "pipelines", "a pipeline", "runs", "a node")
+ON_A_PHONE = ("dashboard", "pipelines", "a pipeline", "runs", "a node", "audit")
 
 
 @pytest.fixture(scope="module")

@@ -40,7 +40,7 @@ WANTED: dict[str, Callable[[Made], tuple[str, str]]] = {
     "a task by a word of its name": lambda made: ("letters", f"/admin/tasks/task/{made.task}/change/"),
     "a node by its name": lambda made: ("post-office", f"/admin/workers/node/{made.node}/change/"),
     "a calendar by its name": lambda made: ("postal st", f"/admin/pipelines/calendar/{made.calendar}/change/"),
-    "a page by its name": lambda made: ("retention", "/admin/logs/retention/"),
+    "a page by its name": lambda made: ("audit", "/admin/audit/entry/"),
 }
 
 

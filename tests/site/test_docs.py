@@ -18,7 +18,7 @@ SETTING = re.compile(r"ECTS_[A-Z0-9_]*[A-Z0-9]")
 
 
 def sources() -> Iterator[Path]:
-    for folder in ("coordination", "ects_site", "logs", "pipelines", "tasks", "workers"):
+    for folder in ("audit", "coordination", "ects_site", "logs", "pipelines", "tasks", "workers"):
         yield from (ROOT / folder).rglob("*.py")
 
 

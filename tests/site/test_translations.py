@@ -16,7 +16,7 @@ from pipelines.schedules import words
 
 ROOT = Path(__file__).resolve().parents[2]
 CATALOGUES = ("project", "theme")
-GATHERED = ("ects_site", "logs", "pipelines", "tasks", "workers", "templates", "locale")
+GATHERED = ("audit", "ects_site", "logs", "pipelines", "tasks", "workers", "templates", "locale")
 
 
 @pytest.fixture(scope="module")
