@@ -19,7 +19,8 @@ STAMPS = frozenset({"created_at", "updated_at"})
 REPORTED = frozenset(
     {
         "host", "port", "version", "online", "last_seen", "started_at", "capacity", "running", "backlog", "clock_skew",
-        "draining", "etcd_connected", "incidents", "void_epoch", "enrolled_at", "enrolled_by_id", "trusted_keys", "document_generation", "document_heard", "next_token", "rotated_at",
+        "draining", "etcd_connected", "incidents", "void_epoch", "enrolled_at", "enrolled_by_id", "trusted_keys",
+        "document_generation", "document_heard", "next_token", "rotated_at",
     }
 )  # fmt: skip
 """What a node says of itself, and how it is told something."""

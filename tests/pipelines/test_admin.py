@@ -385,4 +385,4 @@ def test_every_page_of_the_admin_opens(admin):
         reverse("admin:auth_group_changelist"),
         reverse("admin:auth_group_add"),
     ):
-        assert admin.get(page).status_code == 200, page
+        assert admin.get(page, follow=True).status_code == 200, page
