@@ -13,7 +13,7 @@ WORKER_SETTINGS = "ects_site.worker_settings"
 
 def main(arguments: list[str]) -> None:
     """A worker has settings of its own; a variable that is inherited from the console's process is not for it."""
-    if arguments[1:2] == ["runworker"]:
+    if arguments[1:2] == ["runworker"] or (arguments[1:2] == ["doctor"] and "--worker" in arguments):
         os.environ["DJANGO_SETTINGS_MODULE"] = WORKER_SETTINGS
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", SETTINGS)
     try:

@@ -6,7 +6,7 @@ from django.db.models import Sum
 from django.utils import timezone
 
 from coordination import documents
-from ects_site.doctor.finding import Finding, fail, ok, warn
+from coordination.finding import Finding, fail, ok, warn
 from logs.models import Stream
 from workers import store
 from workers.models import Node, Refusal

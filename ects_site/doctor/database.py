@@ -7,7 +7,7 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
-from ects_site.doctor.finding import Finding, fail, ok, warn
+from coordination.finding import Finding, fail, ok, warn
 
 MUCH_SKEW = 2.0
 """Seconds between the database server's clock and ours."""

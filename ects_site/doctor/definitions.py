@@ -7,7 +7,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from coordination.crypto import CannotOpen
-from ects_site.doctor.finding import Finding, fail, ok, warn
+from coordination.finding import Finding, fail, ok, warn
 from pipelines.models import Control, LostEdit, Publication
 from tasks.models import Secret
 from workers import keyring

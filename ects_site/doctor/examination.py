@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
+from coordination import finding
+from coordination.finding import Check, Finding
 from ects_site.doctor import cluster, database, definitions, host, store
-from ects_site.doctor.finding import Check, Finding, fail
 
 CHECKS: dict[str, Check] = {
     "host": host.check,
@@ -18,9 +19,4 @@ CHECKS: dict[str, Check] = {
 
 def examine() -> Iterator[Finding]:
     """Each finding as soon as it is known."""
-    for subject, check in CHECKS.items():
-        try:
-            yield from check()
-        except Exception as error:  # whatever it is, it is the finding
-            words = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            yield fail(subject, f"could not be looked at: {words[:300]}", "Mend what is reported above first.")
+    return finding.examine(CHECKS)

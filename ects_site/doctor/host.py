@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import httpx
 from django.conf import settings
 
-from ects_site.doctor.finding import Finding, fail, ok, warn
+from coordination.finding import Finding, fail, ok, warn
 
 LITTLE_DISK = 1 << 30
 """Bytes free, below which a warning is due."""

@@ -9,8 +9,8 @@ from django.conf import settings
 
 from coordination.errors import CoordinationError, PermissionDenied
 from coordination.etcd import EtcdAccounts, SyncEtcd
+from coordination.finding import Finding, Verdict, fail, ok, warn
 from coordination.gateway import Delete, EtcdSettings, Put
-from ects_site.doctor.finding import Finding, Verdict, fail, ok, warn
 from workers import accounts, store
 
 TIMEOUT = 3.0

@@ -1,13 +1,12 @@
 """``manage.py doctor``: what is wrong, and what to do."""
 
-import json
 import sys
-from dataclasses import asdict
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from ects_site.doctor import Verdict, examine
+from coordination.finding import Verdict, tell
+from ects_site.doctor import examine
 
 
 class Command(BaseCommand):
@@ -20,19 +19,14 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--worker", action="store_true", help="look at this host as a worker; see --worker --help")
         parser.add_argument("--json", action="store_true", help="an object a line: subject, verdict, words, advice")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Ends the process with status 1 when something fails."""
-        failed = False
-        for finding in examine():
-            failed |= finding.verdict is Verdict.FAIL
-            if options["json"]:
-                self.stdout.write(json.dumps(asdict(finding), ensure_ascii=False))
-                continue
-            style = {"fail": self.style.ERROR, "warn": self.style.WARNING}.get(finding.verdict, self.style.SUCCESS)
-            self.stdout.write(f"{style(f'{finding.verdict:4}')}  {finding.subject}: {finding.words}")
-            if finding.advice:
-                self.stdout.write(f"      -> {finding.advice}")
-        if failed:
+        paints = {Verdict.FAIL: self.style.ERROR, Verdict.WARN: self.style.WARNING, Verdict.OK: self.style.SUCCESS}
+        is_well = tell(
+            examine(), self.stdout.write, as_json=options["json"], paint=lambda verdict, text: paints[verdict](text)
+        )
+        if not is_well:
             sys.exit(1)
