@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from docs.figures import FIGURES
 from tests.faults import inside
-from tests.faults.circumstances import circumstances
+from tests.faults.circumstances import circumstances, head
 from tests.faults.facts import Happened, Pipeline, Violation
 from tests.faults.quick import ROUNDS
 from tests.faults.run import Result, run
@@ -19,6 +20,8 @@ from tests.faults.scenarios import BY_NAME, SCENARIOS, Scenario
 from tests.faults.stage import Stage
 
 RESULTS = Path("var/faults.jsonl")
+
+RECORD = FIGURES / "faults.jsonl"
 
 SHOWN = 30
 """Violations that are shown; all are kept."""
@@ -54,6 +57,8 @@ def _play(scenarios: Sequence[Scenario], size: int, seconds: float, options: arg
             failed += bool(result.violations)
             _tell(result, options)
             _append(options.results, result.line() | about)
+            if options.record:
+                _record(result, about)
             if result.violations:
                 _keep(directory, result, pipelines, happened)
         left = stage.close()
@@ -89,6 +94,16 @@ def _show(found: Sequence[Violation]) -> None:
         print(f"  and {len(found) - SHOWN} more")
 
 
+def _record(result: Result, about: dict[str, Any]) -> None:
+    """The newest of each stays in the file that the documents show."""
+    rows = [json.loads(line) for line in RECORD.read_text().splitlines()[1:]] if RECORD.exists() else []
+    row = result.row()
+    name = (row["fault"], row["etcd nodes"])
+    others = [other for other in rows if (other["fault"], other["etcd nodes"]) != name]
+    RECORD.parent.mkdir(parents=True, exist_ok=True)
+    RECORD.write_text("".join(json.dumps(line) + "\n" for line in (head(about), *others, row)))
+
+
 def _append(path: Path, line: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
@@ -114,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--results", type=Path, default=Path("var/faults.jsonl"), help="a line for each (var/faults.jsonl)"
     )
+    parser.add_argument("--record", action="store_true", help="keep the figures, for docs/explanation/reliability.md")
     parser.add_argument("--keep", action="store_true", help="keep the files of a good end, too")
     return parser
 

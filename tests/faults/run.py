@@ -47,6 +47,21 @@ class Result:
         values["verdict"] = "failed" if self.violations else "passed"
         return values
 
+    def row(self) -> dict[str, Any]:
+        """For the table of the documents; only the kinds of what is wrong that there are."""
+        wrong = Counter(violation.kind for violation in self.violations)
+        return {
+            "fault": self.scenario,
+            "etcd nodes": self.etcd,
+            "strikes": self.strikes,
+            "fires expected": self.expected,
+            "ran": self.ran,
+            "ran again": self.again,
+            "not run": self.not_run,
+            "late, s": self.late,
+            "lost, doubled, late, extra, unexplained, left": dict(wrong),
+        }
+
 
 def run(stage: Stage, scenario: Scenario, seed: str, seconds: float) -> tuple[Result, list[Pipeline], Happened]:
     """Strikes again and again until ``seconds`` are over, once at the least."""
