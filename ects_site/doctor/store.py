@@ -11,6 +11,7 @@ from coordination.errors import CoordinationError, PermissionDenied
 from coordination.etcd import EtcdAccounts, SyncEtcd
 from coordination.finding import Finding, Verdict, fail, ok, warn
 from coordination.gateway import Delete, EtcdSettings, Put
+from ects_site.doctor import members
 from workers import accounts, store
 
 TIMEOUT = 3.0
@@ -27,6 +28,7 @@ def check() -> Iterator[Finding]:
     yield from answers
     if all(answer.verdict is Verdict.FAIL for answer in answers):
         return
+    yield from members.check(etcd)
     yield _writing(etcd)
     with closing(SyncEtcd(etcd)) as gateway:
         if gateway.get(store.keys().epoch(), timeout=TIMEOUT) is None:

@@ -4,7 +4,7 @@ import json
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -15,9 +15,10 @@ from django.utils import timezone
 from coordination import documents
 from coordination.atrest import AtRest
 from coordination.documents import Presence
+from coordination.errors import CoordinationError
 from coordination.etcd import EtcdAccounts, SyncEtcd
 from coordination.gateway import EtcdSettings, Permission, Put, SyncGateway
-from ects_site.doctor import Finding, examine
+from ects_site.doctor import Finding, examine, members
 from pipelines.models import Control, Publication
 from tasks.models import Secret
 from tests import etcd_server
@@ -158,3 +159,40 @@ def test_the_command_fails_when_something_does(tmp_path: Path) -> None:
     said = [json.loads(line) for line in ended.stdout.splitlines()]
     assert {"subject", "verdict", "words", "advice"} == set(said[0])
     assert any(line["subject"] == "database" and "migrate" in line["advice"] for line in said)
+
+
+def test_an_etcd_that_is_full(settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with etcd_server.running(tmp_path / "etcd", options=["--quota-backend-bytes", "16384"]) as etcd:
+        settings.ECTS_ETCD = EtcdSettings(endpoints=(etcd.endpoint,))
+        with closing(SyncEtcd(settings.ECTS_ETCD)) as gateway:
+            with suppress(CoordinationError):
+                for number in range(100):
+                    gateway.transact([], [Put(f"/fill/{number}", bytes(100_000))])
+            monkeypatch.setattr(store, "sync_gateway", lambda: gateway)
+            said = wrong("etcd")
+    assert "is full and refuses writes" in said
+    assert "alarm disarm" in said
+    assert "cannot be written" in said
+
+
+def test_two_etcds_that_know_nothing_of_each_other(gateway: SyncGateway, settings, etcd: EtcdServer, tmp_path) -> None:
+    with etcd_server.running(tmp_path / "other", name="other") as other:
+        settings.ECTS_ETCD = EtcdSettings(endpoints=(etcd.endpoint, other.endpoint))
+        assert "are not members of one cluster" in wrong("etcd")
+
+
+@pytest.mark.parametrize(
+    ("version", "words"),
+    [
+        ("3.3.27", "too old"),
+        ("3.5.1", "can lose data"),
+        ("3.5.3", ""),
+        ("3.4.23", ""),
+        ("3.7.0-rc.0", ""),
+        ("x", "not"),
+    ],
+)
+def test_versions_of_etcd(version: str, words: str) -> None:
+    said = [finding.words for finding in members._version("a:1", version)]
+    assert len(said) == bool(words)
+    assert words in "".join(said)
