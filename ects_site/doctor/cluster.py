@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from django.conf import settings
 from django.db.models import Sum
 from django.utils import timezone
 
@@ -55,6 +56,12 @@ def _worker(node: Node) -> Iterator[Finding]:
     if node.clock_skew is not None and abs(node.clock_skew) > MUCH_SKEW:
         words = f"its clock is {abs(node.clock_skew):.1f} s {'ahead' if node.clock_skew > 0 else 'behind'}"
         yield fail(subject, f"{words}: it fires at the wrong time and claims nothing shared", "Run NTP on that host.")
+    if node.version and node.version != settings.VERSION:
+        words = f"is of version {node.version}, the console of {settings.VERSION}"
+        yield warn(subject, words, "One version apart is meant for the time of an upgrade: bring both to the same.")
+    if node.capacity and node.running >= node.capacity:
+        advice = "A larger --capacity, or fewer pipelines at the same time; what is over waits."
+        yield warn(subject, f"all of its {node.capacity} places are in use", advice)
     if not node.etcd_connected:
         advice = "Can that host reach the endpoints of etcd? It goes on firing what it knows meanwhile."
         yield warn(subject, "is not connected to etcd", advice)

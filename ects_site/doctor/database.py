@@ -45,6 +45,16 @@ def _mysql() -> Iterator[Finding]:
     with connection.cursor() as cursor:
         cursor.execute("SELECT @@sql_mode, @@character_set_database, @@max_allowed_packet, UTC_TIMESTAMP(6)")
         mode, charset, packet, there = cursor.fetchone()
+        cursor.execute("SHOW VARIABLES WHERE Variable_name IN ('transaction_isolation', 'tx_isolation')")
+        isolation = cursor.fetchall()[0][1]
+        cursor.execute("SELECT CONVERT_TZ('2026-01-01 00:00:00', 'UTC', 'Europe/Berlin')")
+        has_zones = cursor.fetchone()[0] is not None
+    if isolation != "READ-COMMITTED":
+        words = f"our transactions are {isolation}: they would wait for each other, and read what is outdated"
+        yield fail("database", words, "Take isolation_level out of ECTS_DATABASE_URL.")
+    if not has_zones:
+        advice = "mariadb-tzinfo-to-sql (mysql_tzinfo_to_sql) /usr/share/zoneinfo | mariadb mysql, on the server."
+        yield warn("database", "has no time-zone tables: lists by day are empty in other zones than UTC", advice)
     if "STRICT" not in mode:
         words = f"sql_mode is {mode or 'empty'}: values would be cut silently"
         yield fail("database", words, "Add STRICT_TRANS_TABLES.")

@@ -4,11 +4,12 @@ from collections.abc import Iterator
 
 from coordination import finding
 from coordination.finding import Check, Finding
-from ects_site.doctor import cluster, database, definitions, host, store
+from ects_site.doctor import cluster, database, definitions, host, people, store
 
 CHECKS: dict[str, Check] = {
     "host": host.check,
     "database": database.check,
+    "administrators": people.check,
     "etcd": store.check,
     "keys and secrets": definitions.check_secrets,
     "masters": cluster.check_masters,

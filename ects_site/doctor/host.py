@@ -1,12 +1,19 @@
 """This host: Python, disk, the console's own settings and its address."""
 
+import resource
 import shutil
+import socket
+import ssl
+import subprocess
 import sys
 from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 from django.conf import settings
+from django.utils import timezone
 
 from coordination.finding import Finding, fail, ok, warn
 
@@ -15,6 +22,18 @@ LITTLE_DISK = 1 << 30
 
 TIMEOUT = 5.0
 """Seconds for the console's answer."""
+
+FEW_FILES = 4096
+"""Open files allowed, below which many requests at once may fail."""
+
+MUCH_SKEW = 3.0
+"""Seconds between clocks; an answer's date has no fractions."""
+
+SOON = 14
+"""Days before its end at which a certificate is spoken of."""
+
+SYSTEMD = Path("/run/systemd/system")
+"""Exists where systemd runs."""
 
 HTTP_ONLY = (
     "Put a proxy with TLS before it and set ECTS_SERVER_URL=https://…; workers of other hosts refuse plain HTTP."
@@ -30,6 +49,8 @@ def check() -> Iterator[Finding]:
     if settings.ALLOWED_HOSTS == ["*"]:
         yield warn("host", "the console answers to every host name", "Set ECTS_ALLOWED_HOSTS to the names it has.")
     yield from _modes()
+    yield from _limits()
+    yield from _clock_keeping()
     yield from _address()
 
 
@@ -51,6 +72,32 @@ def _modes() -> Iterator[Finding]:
             yield fail("host", f"{path} can be read by others (mode {mode:o})", f"chmod 600 {path}")
 
 
+def _limits() -> Iterator[Finding]:
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if files < FEW_FILES and files != resource.RLIM_INFINITY:
+        yield warn("host", f"only {files} open files are allowed", "LimitNOFILE=65536 in the unit, or ulimit -n 65536.")
+
+
+def _clock_keeping() -> Iterator[Finding]:
+    """Where systemd runs, it knows whether the clock is kept, and which of our units have failed."""
+    if not SYSTEMD.exists():
+        return
+    synchronised = _said("timedatectl", "show", "--property=NTPSynchronized", "--value")
+    if synchronised == "no":
+        yield warn("host", "its clock is not synchronised", "timedatectl set-ntp true, or run another NTP service.")
+    failed = _said("systemctl", "list-units", "--failed", "--plain", "--no-legend", "ects*").split("\n")
+    for unit in (line.split()[0] for line in failed if line):
+        yield fail("host", f"the unit {unit} has failed", f"journalctl -u {unit}, then systemctl restart {unit}.")
+
+
+def _said(*command: str) -> str:
+    """What it prints; nothing when it cannot be asked."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
 def _address() -> Iterator[Finding]:
     url = settings.ECTS_SERVER_URL
     parts = urlsplit(url)
@@ -62,7 +109,33 @@ def _address() -> Iterator[Finding]:
         advice = "Start the web process, or correct ECTS_SERVER_URL: workers deliver their results there."
         yield fail("console", f"{url} does not answer: {error}", advice)
         return
-    if reply.status_code == 200:
+    if skew := _skew(reply):
+        yield warn("console", f"its clock and this host's are {skew:.0f} s apart", "Run NTP on every host.")
+    if parts.scheme == "https":
+        yield from _certificate(parts.hostname or "", parts.port or 443)
+    if reply.status_code == 200 and not reply.text.startswith("{"):
+        yield fail("console", f"something else answers at {url}", "Correct ECTS_SERVER_URL, or ECTS_PORT.")
+    elif reply.status_code == 200:
         yield ok("console", f"{url} is ready")
     else:
         yield fail("console", f"{url}/readyz says {reply.status_code}: {reply.text[:200]}", "See the findings below.")
+
+
+def _skew(reply: httpx.Response) -> float:
+    """Seconds between our clock and that of whoever answered, beyond what is usual; 0 when it does not say."""
+    try:
+        there = parsedate_to_datetime(reply.headers.get("Date", ""))
+    except ValueError:
+        return 0.0
+    skew = abs((timezone.now() - there).total_seconds())
+    return skew if skew > MUCH_SKEW else 0.0
+
+
+def _certificate(host: str, port: int) -> Iterator[Finding]:
+    context = ssl.create_default_context()
+    with socket.create_connection((host, port), TIMEOUT) as raw, context.wrap_socket(raw, server_hostname=host) as tls:
+        certificate = tls.getpeercert() or {}
+    ends = ssl.cert_time_to_seconds(str(certificate["notAfter"]))
+    days = (ends - timezone.now().timestamp()) / 86400
+    if days < SOON:
+        yield warn("console", f"its certificate ends in {days:.0f} days", "Renew it: workers refuse it afterwards.")

@@ -2,14 +2,20 @@
 
 import json
 import os
+import resource
+import threading
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.utils import timezone
 
 from coordination import documents
@@ -196,3 +202,75 @@ def test_versions_of_etcd(version: str, words: str) -> None:
     said = [finding.words for finding in members._version("a:1", version)]
     assert len(said) == bool(words)
     assert words in "".join(said)
+
+
+def test_administrators(gateway: SyncGateway) -> None:
+    users = get_user_model().objects
+    assert "none who can sign in" in wrong("administrators")
+    root = users.create_superuser("root", "root@example.org", "")
+    root.set_unusable_password()
+    root.save()
+    assert "none has a password" in wrong("administrators")
+    root.set_password("root")
+    root.save()
+    assert "changepassword root" in wrong("administrators")
+    root.set_password("correct-horse")
+    root.save()
+    assert wrong("administrators") == ""
+
+
+def test_a_worker_of_another_version_whose_places_are_used_up(gateway: SyncGateway) -> None:
+    now = timezone.now()
+    Node.objects.create(name="old", online=True, last_seen=now, version="0.0.1", capacity=2, running=2)
+    assert "is of version 0.0.1" in wrong("worker old")
+    assert "all of its 2 places" in wrong("worker old")
+
+
+@contextmanager
+def answering(body: bytes, date: str) -> Iterator[str]:
+    """Something that is no console."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response_only(200)
+            self.send_header("Date", date)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *arguments: object) -> None:
+            """Quiet."""
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_something_else_answers_in_the_consoles_place(gateway: SyncGateway, settings) -> None:
+    with answering(b"Welcome to nginx!", formatdate(time.time() - 60, usegmt=True)) as settings.ECTS_SERVER_URL:
+        said = wrong("console")
+    assert "something else answers" in said
+    assert "60 s apart" in said or "61 s apart" in said
+
+
+def test_few_files(gateway: SyncGateway) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1000, before[1]))
+    try:
+        assert "only 1000 open files" in wrong("host")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_a_mariadb_that_needs_somebody(mariadb_socket: str, tmp_path: Path) -> None:
+    query = "isolation_level=repeatable%20read&init_command=SET%20sql_mode%3D''"
+    url = f"mysql://root@/mysql?unix_socket={mariadb_socket}&{query}"
+    ended = manage(
+        tmp_path, "doctor", "--json", ECTS_DATABASE_URL=url, ECTS_ETCD_ENDPOINTS="127.0.0.1:1", ECTS_PORT="1"
+    )
+    said = [json.loads(line) for line in ended.stdout.splitlines()]
+    words = "\n".join(line["words"] + line["advice"] for line in said if line["subject"] == "database")
+    assert "our transactions are REPEATABLE-READ" in words, ended.stdout + ended.stderr
+    assert "no time-zone tables" in words
+    assert "values would be cut silently" in words
