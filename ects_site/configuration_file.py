@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from email.utils import formataddr
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,7 +10,10 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 import yaml
-from msgspec import Meta, Struct, field
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from msgspec import Meta, Struct, field, structs
 
 from coordination.addresses import is_endpoint
 
@@ -21,18 +25,28 @@ SHORTEST_SECRET = 32
 STARTTLS_PORTS = (25, 587)
 """Where a mail server begins in the clear (RFC 6409, section 3.1)."""
 
-CHOICES = {
-    "database.char": "utf8mb4, which holds every text",
-    "notification.protocol": "smtp",
-    "notification.encryption": "none, ssl, tls or starttls",
+MUST_BE: dict[str, str | Promise] = {
+    "database.name": gettext_lazy("1 to 64 letters, digits, _, - or $"),
+    "database.char": gettext_lazy("utf8mb4, which holds every text"),
+    "etcd.config": gettext_lazy("a path of two parts or more whose last is config, such as /ects/config"),
+    "auth.encryption": gettext_lazy("32 bytes in hexadecimal, such as openssl rand -hex 32 makes"),
+    "auth.signing": gettext_lazy("32 bytes in hexadecimal, such as openssl rand -hex 32 makes"),
+    "notification.protocol": gettext_lazy("smtp"),
+    "notification.encryption": gettext_lazy("none, ssl, tls or starttls"),
 }
+"""What types cannot say in words of ours, by field."""
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Text = Annotated[str, Meta(min_length=1)]
+Key = Annotated[str, Meta(pattern=r"^([0-9a-fA-F]{64})?$")]
 
 
 class Invalid(Exception):
-    """The file cannot be used; each sentence names the field, such as ``database.port``."""
+    """What is wrong, by field (such as ``database.port``; empty: the file) and sentence."""
+
+    def __init__(self, *wrong: tuple[str, str]) -> None:
+        super().__init__("\n".join(": ".join(filter(None, each)) for each in wrong))
+        self.wrong = wrong
 
 
 class Database(Struct, forbid_unknown_fields=True):
@@ -65,10 +79,16 @@ class Database(Struct, forbid_unknown_fields=True):
 
 
 class Auth(Struct, forbid_unknown_fields=True):
-    """``ttl``: seconds for which an API token is good, 0 for ever."""
+    """The console's keys. ``ttl``: seconds for which an API token is good, 0 for ever.
+
+    ``encryption`` is the key under which the database holds secrets, and ``signing`` the seed of the first key that
+    signs for workers, which the database keeps; both are made when they are left out.
+    """
 
     secret: str = ""
     ttl: Annotated[int, Meta(ge=0)] = 0
+    encryption: Key = ""
+    signing: Key = ""
 
 
 class Etcd(Struct, forbid_unknown_fields=True):
@@ -105,6 +125,32 @@ class Notification(Struct, forbid_unknown_fields=True):
     protocol: Literal["", "smtp"] = ""
     encryption: Literal["", "none", "tls", "ssl", "starttls"] = ""
 
+    @property
+    def tls(self) -> str:
+        """As ``ECTS_EMAIL_TLS`` has it: "tls" means STARTTLS to many programs, and where the server begins in the
+        clear it can be nothing else."""
+        if self.encryption == "tls" and self.port in STARTTLS_PORTS:
+            return "starttls"
+        return self.encryption.replace("ssl", "tls")
+
+    @property
+    def sender(self) -> str:
+        """The sender's address, with its name where there is one; empty when nothing says it."""
+        if "@" in self.name or not self.name:
+            return self.name
+        return formataddr((self.name, self.user)) if "@" in self.user else ""
+
+
+class Console(Struct, forbid_unknown_fields=True):
+    """What ``single`` runs on this machine. ``bind`` and ``port``: where the console listens, empty for the default.
+
+    ``worker``: whether this machine executes too.
+    """
+
+    bind: str = ""
+    port: Port | None = None
+    worker: bool = True
+
 
 class Configuration(Struct, forbid_unknown_fields=True):
     """The whole file. Without ``database``: SQLite. Without ``etcd``: the private one of ``single``."""
@@ -113,6 +159,16 @@ class Configuration(Struct, forbid_unknown_fields=True):
     auth: Auth = field(default_factory=Auth)
     etcd: Etcd | None = None
     notification: Notification = field(default_factory=Notification)
+    console: Console = field(default_factory=Console)
+
+
+SECTIONS: dict[str, type[Struct]] = {
+    "database": Database,
+    "auth": Auth,
+    "etcd": Etcd,
+    "notification": Notification,
+    "console": Console,
+}
 
 
 def read(path: Path, mode: Mode) -> Configuration:
@@ -121,12 +177,27 @@ def read(path: Path, mode: Mode) -> Configuration:
         text = path.read_text()
         content = json.loads(text) if mode == "json" else yaml.safe_load(text)
     except OSError as error:
-        raise Invalid(f"{path} cannot be read: {error.strerror}") from None
+        raise Invalid(("", f"{path} cannot be read: {error.strerror}")) from None
     except (ValueError, yaml.YAMLError) as error:
-        raise Invalid(f"{path} is not {mode.upper()}: {error}") from None
-    configuration = _converted({} if content is None else content)
-    _check(configuration)
-    return configuration
+        raise Invalid(("", f"{path} is not {mode.upper()}: {error}")) from None
+    return configuration({} if content is None else content)
+
+
+def configuration(content: Any) -> Configuration:
+    """The file's content, checked. Raises Invalid with all that is wrong."""
+    try:
+        converted = msgspec.convert(content, Configuration, strict=False)
+    except msgspec.ValidationError as error:
+        raise Invalid(_readable(str(error))) from None
+    if wrong := list(_wrong(converted)):
+        raise Invalid(*wrong)
+    return converted
+
+
+def name_in_file(section: str, attribute: str) -> str:
+    """A field by the name that it has in the file, such as ``database.pass``; what is none stands for its section."""
+    names = {each.name: f"{section}.{each.encode_name}" for each in structs.fields(SECTIONS[section])}
+    return names.get(attribute, section)
 
 
 def environment(configuration: Configuration) -> dict[str, str]:
@@ -136,10 +207,24 @@ def environment(configuration: Configuration) -> dict[str, str]:
         wanted["ECTS_DATABASE_URL"] = configuration.database.url()
     if len(configuration.auth.secret) >= SHORTEST_SECRET:
         wanted["ECTS_SECRET_KEY"] = configuration.auth.secret
+    wanted["ECTS_ENCRYPTION_KEY"] = configuration.auth.encryption
     if configuration.etcd is not None:
         wanted |= _of_etcd(configuration.etcd)
     wanted |= _of_mail(configuration.notification)
+    wanted |= _of_console(configuration.console)
     return {name: value for name, value in wanted.items() if value}
+
+
+SETTINGS = frozenset(
+    (
+        *("ECTS_TOKEN_SECONDS", "ECTS_DATABASE_URL", "ECTS_SECRET_KEY", "ECTS_ENCRYPTION_KEY"),
+        *("ECTS_ETCD_ENDPOINTS", "ECTS_ETCD_PREFIX", "ECTS_ETCD_USER", "ECTS_ETCD_PASSWORD"),
+        *("ECTS_ETCD_CA", "ECTS_ETCD_CERT", "ECTS_ETCD_KEY"),
+        *("ECTS_SERVER_URL", "ECTS_EMAIL_HOST", "ECTS_EMAIL_PORT", "ECTS_EMAIL_USER", "ECTS_EMAIL_PASSWORD"),
+        *("ECTS_EMAIL_TLS", "ECTS_EMAIL_FROM", "ECTS_BIND", "ECTS_PORT", "ECTS_LOCAL_WORKER"),
+    )
+)
+"""All that ``environment`` may name."""
 
 
 def _of_etcd(etcd: Etcd) -> dict[str, str]:
@@ -148,69 +233,77 @@ def _of_etcd(etcd: Etcd) -> dict[str, str]:
         "ECTS_ETCD_PREFIX": etcd.prefix,
         "ECTS_ETCD_USER": etcd.user,
         "ECTS_ETCD_PASSWORD": etcd.password,
-        "ECTS_ETCD_CA": etcd.ca,
-        "ECTS_ETCD_CERT": etcd.certificate,
-        "ECTS_ETCD_KEY": etcd.key,
+        **{
+            # Later commands are started in other directories.
+            f"ECTS_ETCD_{name}": str(Path(path).absolute()) if path else ""
+            for name, path in (("CA", etcd.ca), ("CERT", etcd.certificate), ("KEY", etcd.key))
+        },
     }
 
 
 def _of_mail(mail: Notification) -> dict[str, str]:
     wanted = {"ECTS_SERVER_URL": mail.url.rstrip("/")}
     if mail.host:
-        tls = mail.encryption.replace("ssl", "tls")
         wanted |= {
             "ECTS_EMAIL_HOST": mail.host,
             "ECTS_EMAIL_PORT": str(mail.port),
             "ECTS_EMAIL_USER": mail.user,
             "ECTS_EMAIL_PASSWORD": mail.password,
-            # "tls" means STARTTLS to many programs: where the server begins in the clear it can be nothing else.
-            "ECTS_EMAIL_TLS": "starttls" if mail.encryption == "tls" and mail.port in STARTTLS_PORTS else tls,
-            "ECTS_EMAIL_FROM": _sender(mail),
+            "ECTS_EMAIL_TLS": mail.tls,
+            "ECTS_EMAIL_FROM": mail.sender,
         }
     return wanted
 
 
-def _sender(mail: Notification) -> str:
-    if "@" in mail.name or not mail.name:
-        return mail.name
-    return formataddr((mail.name, mail.user)) if "@" in mail.user else ""
+def _of_console(console: Console) -> dict[str, str]:
+    return {
+        "ECTS_BIND": console.bind,
+        "ECTS_PORT": str(console.port or ""),
+        "ECTS_LOCAL_WORKER": "" if console.worker else "no",
+    }
 
 
-def _converted(content: Any) -> Configuration:
-    try:
-        return msgspec.convert(content, Configuration, strict=False)
-    except msgspec.ValidationError as error:
-        raise Invalid(_readable(str(error))) from None
-
-
-def _readable(message: str) -> str:
-    """msgspec's ``Expected `int`, got `str` - at `$.database.port``` with the field's name in front."""
-    said, _, where = message.partition(" - at `")
+def _readable(message: str) -> tuple[str, str]:
+    """msgspec's ``Expected `int`, got `str` - at `$.database.port`` as field and sentence."""
+    said, _at, where = message.partition(" - at `")
     name = where.rstrip("`").removeprefix("$").removeprefix(".")
     if named := re.search(r"(missing required|contains unknown) field `(\w+)`", said):
         full = ".".join(filter(None, (name, named[2])))
-        return f"{full}: it is missing" if named[1].startswith("missing") else f"{full}: there is no such field"
-    if name in CHOICES:
-        return f"{name}: it must be {CHOICES[name]}"
-    return f"{name or 'the file'}: {said[:1].lower()}{said[1:]}"
+        return full, _("it is missing") if named[1].startswith("missing") else _("there is no such field")
+    if name in MUST_BE:
+        return name, _("it must be %(what)s") % {"what": MUST_BE[name]}
+    return name or "the file", f"{said[:1].lower()}{said[1:]}"
 
 
-def _check(configuration: Configuration) -> None:
-    """What types do not say. Raises Invalid with all that is wrong."""
-    wrong = []
+def _wrong(configuration: Configuration) -> Iterator[tuple[str, str]]:
+    """What types do not say."""
     if (etcd := configuration.etcd) is not None:
-        wrong += [f"etcd.endpoints: {each!r} is not HOST:PORT" for each in etcd.endpoints if not is_endpoint(each)]
-        wrong += [
-            f"etcd.{name}: ECTS keeps it at {etcd.prefix}{place}, below the prefix of etcd.config"
-            for name, place in (("service", "/nodes"), ("pipeline", "/pipelines"))
-            if getattr(etcd, name) not in (None, "", etcd.prefix + place)
-        ]
+        for each in etcd.endpoints:
+            if not is_endpoint(each):
+                yield "etcd.endpoints", _("%(endpoint)r is not HOST:PORT") % {"endpoint": each}
+        for name, place in (("service", "/nodes"), ("pipeline", "/pipelines")):
+            if getattr(etcd, name) not in (None, "", etcd.prefix + place):
+                where = {"place": etcd.prefix + place}
+                yield f"etcd.{name}", _("ECTS keeps it at %(place)s, below the prefix of etcd.config") % where
     url = configuration.notification.url
-    if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
-        wrong.append("notification.url: the console's address is needed, such as https://ects.example:9701")
-    wrong += [f"{name}: it must be one line" for name, text in _texts(configuration) if not text.isprintable()]
-    if wrong:
-        raise Invalid("\n".join(wrong))
+    if url and not _is_url(url):
+        yield (
+            "notification.url",
+            _("it must be an address without a path, such as https://ects.example or http://127.0.0.1:9701"),
+        )
+    for name, text in _texts(configuration):
+        if not text.isprintable():
+            yield name, _("it must be one line")
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        # The port is read when it is asked for, and may be none.
+        has_place = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    return has_place and not (parts.path.strip("/") or parts.query or parts.fragment or parts.username)
 
 
 def _texts(configuration: Configuration) -> list[tuple[str, str]]:

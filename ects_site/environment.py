@@ -27,6 +27,18 @@ def load_settings_file() -> frozenset[str]:
     return frozenset(set(os.environ) - before)
 
 
+def in_settings_file() -> dict[str, str]:
+    """What the settings file says, whatever the environment says; nothing when there is none."""
+    if not settings_file().exists():
+        return {}
+
+    class Reader(environ.Env):  # type: ignore[misc]
+        ENVIRON: dict[str, str] = {}
+
+    Reader.read_env(str(settings_file()))
+    return Reader.ENVIRON
+
+
 def write_settings_file(values: Mapping[str, str]) -> None:
     """Durable, and with mode 0600 from the first byte on. The values are single lines."""
     lines = ["# Written by manage.py init. The environment wins over this file."]
@@ -40,11 +52,19 @@ def replace_file(path: Path, content: str) -> None:
     """All of it or nothing, durable, readable by this user only."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.rename(path)
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.rename(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
 
 
 def secret(name: str) -> str:

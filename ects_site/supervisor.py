@@ -33,11 +33,12 @@ GRACE = 25.0
 
 @dataclass(eq=False)
 class Child:
-    """One process to keep. ``environment`` is the whole of it."""
+    """One process to keep. ``environment`` is the whole of it; ``descriptors`` are open files that it inherits."""
 
     name: str
     command: Sequence[str]
     environment: Mapping[str, str]
+    descriptors: Sequence[int] = ()
     process: subprocess.Popen[bytes] | None = None
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     pause: float = FIRST_PAUSE
@@ -67,9 +68,11 @@ class Supervisor:
                 _signal(child, signal.SIGKILL)
         self._stopping.set()
 
-    async def start(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
+    async def start(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str], descriptors: Sequence[int] = ()
+    ) -> None:
         """Starts a child and keeps it going from now on. Raises OSError when it cannot be started."""
-        child = Child(name, command, environment)
+        child = Child(name, command, environment, descriptors)
         self._spawn(child)
         self._children.append(child)
         child.keeper = asyncio.create_task(self._keep(child))
@@ -104,6 +107,7 @@ class Supervisor:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            pass_fds=child.descriptors,
             # Ctrl-C goes to the supervisor alone, which stops the children in order.
             start_new_session=True,
         )

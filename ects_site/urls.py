@@ -2,7 +2,7 @@
 
 from django.contrib import admin
 from django.templatetags.static import static
-from django.urls import include, path
+from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.routers import DefaultRouter
@@ -43,6 +43,8 @@ api = [
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
+    # The set-up wizard's, whose browser is left waiting when the console takes its port over.
+    re_path(r"^setup/", RedirectView.as_view(pattern_name="admin:index")),
     path("favicon.ico", RedirectView.as_view(url=static("ects/favicon.svg"))),
     path("healthz", healthz),
     path("readyz", readyz),

@@ -21,9 +21,23 @@ _FIRST = 1
 """The primary key of the first signing key: of two processes that make it at once, the database lets one."""
 
 
+class Another(Exception):
+    """There is a signing key already, whose id this names, and workers know it."""
+
+
 def signer() -> Signer:
     """The key that signs now; made when there is none yet. Raises CannotOpen under another encryption key."""
-    return (_signing().last() or _make_first()).signer()
+    return (_signing().last() or _make_first(Signer(os.urandom(32)))).signer()
+
+
+def adopt(seed: bytes) -> Signer:
+    """Makes this 32-byte seed the first signing key. Raises Another when there is a different one already."""
+    if not SigningKey.objects.exists():
+        _make_first(Signer(seed))
+    present = signer()
+    if present.seed != seed:
+        raise Another(present.key_id)
+    return present
 
 
 def verify_keys() -> dict[str, bytes]:
@@ -110,9 +124,9 @@ def _generation() -> int:
     return sum(counts.values())
 
 
-def _make_first() -> SigningKey:
+def _make_first(new: Signer) -> SigningKey:
     now: datetime = timezone.now()
-    row = _row(Signer(os.urandom(32)), signs_since=now)
+    row = _row(new, signs_since=now)
     row.pk = _FIRST
     SigningKey.objects.bulk_create([row], ignore_conflicts=True)
     SigningKey.objects.filter(pk=_FIRST, signs_since=None).update(signs_since=now)

@@ -10,7 +10,17 @@ from coordination.errors import CoordinationError, LeaseLost
 from coordination.etcd import etcd_pb2 as pb
 from coordination.etcd import requests
 from coordination.etcd.blocking_connection import BlockingConnection
-from coordination.etcd.calls import GRANT, RANGE, READ_TRANSACT, REVOKE, TRANSACT, Method, authenticate, exchange
+from coordination.etcd.calls import (
+    GRANT,
+    RANGE,
+    READ_TRANSACT,
+    REVOKE,
+    STATUS,
+    TRANSACT,
+    Method,
+    authenticate,
+    exchange,
+)
 from coordination.etcd.channel import Session
 from coordination.gateway import CALL_TIMEOUT, Compare, EtcdSettings, KeyValue, Lease, Operation, Outcome, Snapshot
 
@@ -31,6 +41,10 @@ class SyncEtcd:
     def endpoint(self) -> str | None:
         """The endpoint in use, or None while none is known to answer."""
         return self._connection().session.ring.in_use
+
+    def version(self, *, timeout: float = CALL_TIMEOUT) -> str:
+        """Of the etcd in use, such as 3.5.16."""
+        return str(self.call(STATUS, pb.StatusRequest(), timeout).version)
 
     def get(self, key: str, *, timeout: float = CALL_TIMEOUT) -> KeyValue | None:
         return requests.first(self.call(RANGE, requests.read(key), timeout))

@@ -5,7 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from ects_site.configuration_file import Etcd
 from tests import etcd_server
+from tests.coordination.certificates import Authority
+from tests.coordination.test_etcd_auth import encoded
+from tests.etcd_server import EtcdServer
 from tests.site.processes import ROOT, environment
 
 MARIADB = "source scripts/lib/development.sh; with_mariadb sh -c 'echo \"$ECTS_DATABASE_URL\"; cat'"
@@ -37,3 +41,51 @@ def mariadb_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     yield url.partition("unix_socket=")[2]
     process.stdin.close()
     assert process.wait(30) == 0
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"), "authority").create()
+
+
+@pytest.fixture(scope="session")
+def papers(authority: Authority) -> Authority:
+    """Of a client."""
+    return authority.issue("client", "clientAuth")
+
+
+@pytest.fixture(scope="session")
+def guarded(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
+    """TLS with client certificates, and passwords: ``console`` may use ``/ects/``, ``reader`` may only read it."""
+    own = authority.issue("server", "serverAuth")
+    server = EtcdServer(tmp_path_factory.mktemp("guarded"))
+    server.start()
+    for user, kind in (("root", 2), ("console", 2), ("reader", 0)):
+        server.api("auth/user/add", {"name": user, "password": f"secret of {user}"})
+        server.api("auth/role/add", {"name": user})
+        server.api("auth/user/grant", {"user": user, "role": user})
+        permission = {"permType": kind, "key": encoded("/ects/"), "range_end": encoded("/ects0")}
+        server.api("auth/role/grant", {"name": user, "perm": permission})
+    server.api("auth/enable")
+    server.stop()
+    server.scheme = "https"
+    server.options = [
+        *("--cert-file", str(own.certificate), "--key-file", str(own.key)),
+        *("--client-cert-auth", "--trusted-ca-file", str(authority.certificate)),
+    ]
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def guarded_etcd(guarded: EtcdServer, authority: Authority, papers: Authority) -> Etcd:
+    """How the console gets into it."""
+    return Etcd(
+        endpoints=[guarded.endpoint],
+        user="console",
+        password="secret of console",
+        ca=str(authority.certificate),
+        certificate=str(papers.certificate),
+        key=str(papers.key),
+    )

@@ -1,0 +1,165 @@
+"""etcd, tested: connection and TLS of each endpoint, signing in, writing, the version, and what is there already."""
+
+import re
+import secrets
+import ssl
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from dataclasses import dataclass, field, replace
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from coordination import crypto
+from coordination.errors import AuthenticationFailed, CoordinationError, PermissionDenied
+from coordination.etcd import SyncEtcd
+from coordination.gateway import Delete, EtcdSettings, KeyValue, Put, SyncGateway
+from coordination.keys import Keys
+from ects_site.configuration_file import Etcd
+from ects_site.probes import endpoint, papers
+from ects_site.probes.report import Report
+
+TIMEOUT = 4.0
+"""Seconds for each answer."""
+
+PROBE_LIFE = 30
+"""Seconds after which a probe that could not be deleted is gone."""
+
+OLDEST = (3, 4)
+
+UNSAFE = ((3, 5, 0), (3, 5, 2))
+"""From and to: versions that can lose data when they crash (etcd's announcement of 3.5.3)."""
+
+
+@dataclass
+class EtcdReport(Report):
+    """``signed_by``: the id of the key that signed the shared settings that are there; empty without such."""
+
+    signed_by: str = ""
+    versions: list[str] = field(default_factory=list)
+
+
+def settings_of(etcd: Etcd) -> EtcdSettings:
+    """As the client takes them."""
+    return EtcdSettings(
+        endpoints=tuple(etcd.endpoints),
+        user=etcd.user,
+        password=etcd.password,
+        ca=etcd.ca,
+        certificate=etcd.certificate,
+        key=etcd.key,
+    )
+
+
+def probe(etcd: Etcd) -> EtcdReport:
+    """Tests it. What it writes it deletes again."""
+    report = EtcdReport()
+    context = papers.context(etcd.ca, etcd.certificate, etcd.key, report) if etcd.ca or etcd.certificate else None
+    if report.wrong:
+        return report
+    if context is not None:
+        context.set_alpn_protocols(["h2"])
+    with ThreadPoolExecutor(len(etcd.endpoints)) as threads:
+        for wrong in threads.map(lambda each: list(endpoint.speaks(each, etcd, context)), etcd.endpoints):
+            for name, sentence in wrong:
+                report.refuse(name, sentence)
+    if not report.wrong:
+        _ask(etcd, report)
+    return report
+
+
+def _ask(etcd: Etcd, report: EtcdReport) -> None:
+    try:
+        for each in etcd.endpoints:
+            _see_version(each, etcd, report)
+        if report.wrong:
+            return
+        with closing(_client(etcd, etcd.endpoints[0])) as gateway:
+            _write(gateway, etcd, report)
+            _look(gateway, etcd, report)
+    except (CoordinationError, ssl.SSLError) as error:
+        report.refuse(*_in_words(error, etcd))
+
+
+def _see_version(each: str, etcd: Etcd, report: EtcdReport) -> None:
+    with closing(_client(etcd, each)) as one:
+        # First what needs a signed-in user: of the version everybody is told.
+        one.get(Keys(etcd.prefix).probe(), timeout=TIMEOUT)
+        version = one.version(timeout=TIMEOUT)
+    report.versions.append(version)
+    numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:3])
+    if numbers < OLDEST:
+        facts = {"endpoint": each, "version": version}
+        report.refuse("endpoints", _("%(endpoint)s is etcd %(version)s: 3.4 or newer is needed") % facts)
+    report.notes.append(_("%(endpoint)s: etcd %(version)s answers") % {"endpoint": each, "version": version})
+    if UNSAFE[0] <= numbers <= UNSAFE[1]:
+        report.notes.append(_("etcd 3.5.0 to 3.5.2 can lose data in a crash: update it"))
+
+
+def _client(etcd: Etcd, only: str) -> SyncEtcd:
+    return SyncEtcd(replace(settings_of(etcd), endpoints=(only,)))
+
+
+def _write(gateway: SyncEtcd, etcd: Etcd, report: EtcdReport) -> None:
+    """Writes a probe with a lease by the first endpoint, reads it by every one, and deletes it."""
+    key, nonce = Keys(etcd.prefix).probe(), secrets.token_bytes(16)
+    lease = gateway.grant(PROBE_LIFE, timeout=TIMEOUT)
+    gateway.transact([], [Put(key, nonce, lease.id)], timeout=TIMEOUT)
+    try:
+        for each in etcd.endpoints:
+            with closing(_client(etcd, each)) as one:
+                item = one.get(key, timeout=TIMEOUT)
+            if item is None or item.value != nonce:
+                sentence = _("%(endpoint)s is a member of another cluster: what is written to the others is not in it")
+                report.refuse("endpoints", sentence % {"endpoint": each})
+        gateway.transact([], [Delete(key)], timeout=TIMEOUT)
+    finally:
+        with suppress(CoordinationError):
+            gateway.revoke(lease.id, timeout=TIMEOUT)
+    if not report.wrong:
+        report.notes.append(_("a key below %(prefix)s can be written, read and deleted") % {"prefix": etcd.prefix})
+
+
+def _look(gateway: SyncGateway, etcd: Etcd, report: EtcdReport) -> None:
+    """What is there already below the prefix."""
+    keys = Keys(etcd.prefix)
+    items = gateway.snapshot(f"{etcd.prefix}/", timeout=TIMEOUT).items
+    if not items:
+        report.notes.append(_("nothing is below %(prefix)s yet") % {"prefix": etcd.prefix})
+        return
+    report.signed_by = _signer(next((item for item in items if item.key == keys.config()), None))
+    kinds = Counter(item.key.removeprefix(f"{etcd.prefix}/").partition("/")[0] for item in items)
+    facts = {"count": len(items), "prefix": etcd.prefix}
+    said = [ngettext("%(count)d key", "%(count)d keys", len(items)) % facts]
+    nodes, pipelines = kinds["nodes"], kinds["pipelines"]
+    said.append(ngettext("%(n)d node that is online", "%(n)d nodes that are online", nodes) % {"n": nodes})
+    said.append(ngettext("%(n)d pipeline of a node", "%(n)d pipelines of nodes", pipelines) % {"n": pipelines})
+    if report.signed_by:
+        said.append(_("signed by key %(key)s") % {"key": report.signed_by})
+    facts = {"prefix": etcd.prefix, "what": ", ".join(said)}
+    report.holds.append(_("Below %(prefix)s there is an installation already: %(what)s.") % facts)
+
+
+def _signer(config: KeyValue | None) -> str:
+    return crypto.signed_by(config.value) if config else ""
+
+
+def _in_words(error: Exception, etcd: Etcd) -> tuple[str, str]:
+    if isinstance(error, AuthenticationFailed):
+        if not etcd.user:
+            return "user", _("this etcd lets nobody in without a user and a password: give both")
+        return "password", _("etcd refuses this user with this password: check both")
+    if isinstance(error, PermissionDenied) and not etcd.user:
+        sentence = _(
+            "without a user, etcd lets nobody read and write below %(prefix)s: give a user and a password, or a client "
+            "certificate whose common name is a user"
+        )
+        return "user", sentence % {"prefix": etcd.prefix}
+    if isinstance(error, PermissionDenied):
+        facts = {"user": etcd.user, "prefix": etcd.prefix}
+        return "user", _(
+            "%(user)s may not read and write below %(prefix)s: "
+            "etcdctl role grant-permission ROLE readwrite --prefix=true %(prefix)s/"
+        ) % facts
+    return "endpoints", str(error)
