@@ -88,14 +88,6 @@ def verify(purpose: Purpose, envelope: bytes, keys: Mapping[str, bytes]) -> byte
     return body
 
 
-def signed_by(envelope: bytes) -> str:
-    """The id of the key that an envelope claims to be signed by; empty when it is none. Nothing is verified."""
-    try:
-        return _envelope.decode(envelope).key
-    except DecodeError:
-        return ""
-
-
 def _message(purpose: Purpose, body: bytes) -> bytes:
     return b"ects:" + purpose.encode() + b"\0" + body
 

@@ -38,7 +38,8 @@ MUST_BE: dict[str, str | Promise] = {
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Text = Annotated[str, Meta(min_length=1)]
-Key = Annotated[str, Meta(pattern=r"^([0-9a-fA-F]{64})?$")]
+Seed = Annotated[str, Meta(pattern=r"^([0-9a-fA-F]{64})?$")]
+Seeds = Annotated[str, Meta(pattern=r"^([0-9a-fA-F]{64}( [0-9a-fA-F]{64})*)?$")]
 
 
 class Invalid(Exception):
@@ -82,17 +83,21 @@ class Auth(Struct, forbid_unknown_fields=True):
     """The console's keys. ``ttl``: seconds for which an API token is good, 0 for ever.
 
     ``encryption`` is the key under which the database holds secrets, and ``signing`` the seed of the first key that
-    signs for workers, which the database keeps; both are made when they are left out.
+    signs for workers, which the database keeps; all are made when they are left out. ``encryption`` may name former
+    keys behind the present one, with spaces between.
     """
 
     secret: str = ""
     ttl: Annotated[int, Meta(ge=0)] = 0
-    encryption: Key = ""
-    signing: Key = ""
+    encryption: Seeds = ""
+    signing: Seed = ""
 
 
 class Etcd(Struct, forbid_unknown_fields=True):
-    """``config`` gives the prefix of all keys; the other keys have to be below the same."""
+    """``config`` gives the prefix of all keys; the other keys have to be below the same.
+
+    ``worker_user``: the user that workers share where ``user`` may not make one for each.
+    """
 
     endpoints: Annotated[list[Text], Meta(min_length=1)]
     config: Annotated[str, Meta(pattern=r"^/.+/config$")] = "/ects/config"
@@ -106,6 +111,8 @@ class Etcd(Struct, forbid_unknown_fields=True):
     ca: str = ""
     certificate: str = field(default="", name="cert")
     key: str = ""
+    worker_user: str = ""
+    worker_password: str = field(default="", name="worker_pass")
 
     @property
     def prefix(self) -> str:
@@ -202,12 +209,9 @@ def name_in_file(section: str, attribute: str) -> str:
 
 def environment(configuration: Configuration) -> dict[str, str]:
     """The settings that the file stands for; what it leaves out is not among them."""
-    wanted = {"ECTS_TOKEN_SECONDS": str(configuration.auth.ttl) if configuration.auth.ttl else ""}
+    wanted = {"ECTS_TOKEN_SECONDS": str(configuration.auth.ttl or "")}
     if configuration.database is not None:
         wanted["ECTS_DATABASE_URL"] = configuration.database.url()
-    if len(configuration.auth.secret) >= SHORTEST_SECRET:
-        wanted["ECTS_SECRET_KEY"] = configuration.auth.secret
-    wanted["ECTS_ENCRYPTION_KEY"] = configuration.auth.encryption
     if configuration.etcd is not None:
         wanted |= _of_etcd(configuration.etcd)
     wanted |= _of_mail(configuration.notification)
@@ -215,11 +219,22 @@ def environment(configuration: Configuration) -> dict[str, str]:
     return {name: value for name, value in wanted.items() if value}
 
 
+def keys(configuration: Configuration) -> dict[str, str]:
+    """The keys that it brings along, by the names of ``environment.secret``."""
+    auth = configuration.auth
+    held = {
+        "SECRET_KEY": auth.secret if len(auth.secret) >= SHORTEST_SECRET else "",
+        "ENCRYPTION_KEY": auth.encryption,
+    }
+    return {name: value for name, value in held.items() if value}
+
+
 SETTINGS = frozenset(
     (
-        *("ECTS_TOKEN_SECONDS", "ECTS_DATABASE_URL", "ECTS_SECRET_KEY", "ECTS_ENCRYPTION_KEY"),
+        # The first two come from files that an earlier version has written.
+        *("ECTS_SECRET_KEY", "ECTS_ENCRYPTION_KEY", "ECTS_TOKEN_SECONDS", "ECTS_DATABASE_URL"),
         *("ECTS_ETCD_ENDPOINTS", "ECTS_ETCD_PREFIX", "ECTS_ETCD_USER", "ECTS_ETCD_PASSWORD"),
-        *("ECTS_ETCD_CA", "ECTS_ETCD_CERT", "ECTS_ETCD_KEY"),
+        *("ECTS_ETCD_WORKER_USER", "ECTS_ETCD_WORKER_PASSWORD", "ECTS_ETCD_CA", "ECTS_ETCD_CERT", "ECTS_ETCD_KEY"),
         *("ECTS_SERVER_URL", "ECTS_EMAIL_HOST", "ECTS_EMAIL_PORT", "ECTS_EMAIL_USER", "ECTS_EMAIL_PASSWORD"),
         *("ECTS_EMAIL_TLS", "ECTS_EMAIL_FROM", "ECTS_BIND", "ECTS_PORT", "ECTS_LOCAL_WORKER"),
     )
@@ -233,6 +248,8 @@ def _of_etcd(etcd: Etcd) -> dict[str, str]:
         "ECTS_ETCD_PREFIX": etcd.prefix,
         "ECTS_ETCD_USER": etcd.user,
         "ECTS_ETCD_PASSWORD": etcd.password,
+        "ECTS_ETCD_WORKER_USER": etcd.worker_user,
+        "ECTS_ETCD_WORKER_PASSWORD": etcd.worker_password,
         **{
             # Later commands are started in other directories.
             f"ECTS_ETCD_{name}": str(Path(path).absolute()) if path else ""

@@ -117,6 +117,20 @@ def retire_secrets(name: str) -> None:
         _replace_secret(name, f"{lines[0]}\n")
 
 
+def keep_secret(name: str, value: str) -> None:
+    """Puts a secret of one line or several where ``secret`` finds it; the one that was there is kept beside it."""
+    path = secret_path(name)
+    held = path.read_text().split() if path.exists() else []
+    if held == value.split():
+        return
+    # One after the other: made as a parent, the data directory would be open to all users of the host.
+    data_dir().mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.parent.mkdir(exist_ok=True, mode=0o700)
+    if held:
+        os.link(path, path.with_name(f"{path.name}.before-{secrets.token_hex(4)}"))
+    _write(path, f"{value}\n")
+
+
 def _replace_secret(name: str, content: str) -> None:
     variable = f"ECTS_{name.upper()}"
     if secret_from(variable):

@@ -102,6 +102,7 @@ def check_variables(wanted: Mapping[str, str]) -> None:
 def check_live(configuration: Configuration, order: Order) -> list[str]:
     """Tests what is configured; notes on what was found. Raises Refused with all that is wrong."""
     wanted = configuration_file.environment(configuration)
+    present = environment.encryption_keys()
     reports: list[tuple[str, Report]] = []
     signed_by, contents = "", Contents()
     if configuration.etcd is not None:
@@ -112,7 +113,7 @@ def check_live(configuration: Configuration, order: Order) -> list[str]:
         of_database = database.probe(configuration.database, console.DATA_DIR / "ects.sqlite3")
         contents = of_database.contents
         reports.append(("database", _agreed(of_database, order, wanted, "ECTS_DATABASE_URL")))
-    reports.append(("auth", keys.probe(configuration.auth, console.ECTS_ENCRYPTION_KEY, contents, signed_by)))
+    reports.append(("auth", keys.probe(configuration.auth, present, contents, signed_by)))
     if wrong := [
         f"{name_in_file(section, name)}: {sentence}" for section, report in reports for name, sentence in report.wrong
     ]:
@@ -143,7 +144,8 @@ def is_from_outside(name: str) -> bool:
 def set_up(configuration: Configuration, order: Order, say: Say) -> None:
     """Makes the database, does the rest under the new settings, then keeps them. Raises Refused."""
     wanted = configuration_file.environment(configuration)
-    check_variables(wanted)
+    keys_of_others = configuration_file.keys(configuration)
+    check_variables(wanted | _as_variables(keys_of_others))
     if configuration.database is not None:
         say("database", "")
         try:
@@ -151,11 +153,17 @@ def set_up(configuration: Configuration, order: Order, say: Say) -> None:
                 say("database", _("made the database %(name)s") % {"name": configuration.database.name})
         except mysql.CannotMake as error:
             raise Refused(f"{name_in_file('database', error.field)}: {error}") from None
-    _apply(wanted, order, say)
+    _apply(wanted | _as_variables(keys_of_others), order, say)
     say("settings", str(environment.settings_file()))
+    for name, value in keys_of_others.items():
+        environment.keep_secret(name, value)
     others = environment.in_settings_file()
     kept = {name: value for name, value in others.items() if name not in configuration_file.SETTINGS}
     environment.write_settings_file(kept | wanted)
+
+
+def _as_variables(keys_of_others: Mapping[str, str]) -> dict[str, str]:
+    return {f"ECTS_{name}": value for name, value in keys_of_others.items()}
 
 
 def _apply(wanted: Mapping[str, str], order: Order, say: Say) -> None:

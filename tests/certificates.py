@@ -27,19 +27,18 @@ class Authority:
         _openssl("req", "-x509", *_new_key(self.key), "-days", "1", *subject, "-out", str(self.certificate))
         return self
 
-<<<<<<< HEAD:tests/certificates.py
-    def issue(self, name: str, usage: str, addresses: Sequence[str] = ()) -> "Authority":
-        """A key and a certificate for 127.0.0.1 and these addresses; ``usage`` is serverAuth or clientAuth, or both."""
+    def issue(
+        self,
+        name: str,
+        usage: str,
+        addresses: Sequence[str] = (),
+        names: Sequence[str] = ("IP:127.0.0.1", "DNS:localhost"),
+    ) -> "Authority":
+        """A key and a certificate for these names and addresses; ``usage`` is serverAuth or clientAuth, or both."""
         issued = Authority(self.directory, name)
         request, extensions = self.directory / f"{name}.csr", self.directory / f"{name}.ext"
-        names = ",".join(["IP:127.0.0.1", "DNS:localhost", *(f"IP:{address}" for address in addresses)])
-=======
-    def issue(self, name: str, usage: str, names: str = "IP:127.0.0.1,DNS:localhost") -> "Authority":
-        """A key and a certificate for ``names``; ``usage`` is serverAuth or clientAuth."""
-        issued = Authority(self.directory, name)
-        request, extensions = self.directory / f"{name}.csr", self.directory / f"{name}.ext"
->>>>>>> 1a04da9 (A wizard sets an installation up in the browser and hands its port over to the console; the same live tests before a configuration file is followed):tests/coordination/certificates.py
-        extensions.write_text(f"subjectAltName={names}\nextendedKeyUsage={usage}\n")
+        listed = ",".join([*names, *(f"IP:{address}" for address in addresses)])
+        extensions.write_text(f"subjectAltName={listed}\nextendedKeyUsage={usage}\n")
         _openssl("req", *_new_key(issued.key), "-subj", f"/CN={name}", "-out", str(request))
         authority = ("-CA", str(self.certificate), "-CAkey", str(self.key), "-CAcreateserial", "-days", "1")
         _openssl("x509", "-req", "-in", str(request), *authority, *_files(extensions, issued.certificate))

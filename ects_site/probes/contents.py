@@ -78,6 +78,13 @@ def read(tables: Sequence[str], ask: Ask) -> Contents:
         found.users = [str(name) for name, _super, _active in rows]
         found.administrators = [str(name) for name, is_super, is_active in rows if is_super and is_active]
     if "workers_signingkey" in tables:
-        for key_id, ciphertext in ask("SELECT key_id, ciphertext FROM workers_signingkey ORDER BY id DESC LIMIT 1"):
-            found.signing = (str(key_id), bytes(ciphertext))
+        found.signing = _signing(ask)
     return found
+
+
+def _signing(ask: Ask) -> tuple[str, bytes] | None:
+    """The key that signs; in a database of version 0.1.0, which knew no stages, the newest."""
+    has_stages = ask("SELECT 1 FROM django_migrations WHERE app = 'workers' AND name = '0004_signing_keys_in_stages'")
+    signs = "WHERE retired_at IS NULL AND signs_since IS NOT NULL" if has_stages else ""
+    rows = ask(f"SELECT key_id, ciphertext FROM workers_signingkey {signs} ORDER BY id DESC LIMIT 1")  # noqa: S608
+    return (str(rows[0][0]), bytes(rows[0][1])) if rows else None

@@ -13,7 +13,7 @@ from django.utils.translation import ngettext
 
 from coordination import crypto
 from coordination.errors import AuthenticationFailed, CoordinationError, PermissionDenied
-from coordination.etcd import SyncEtcd
+from coordination.etcd import EtcdAccounts, SyncEtcd
 from coordination.gateway import Delete, EtcdSettings, KeyValue, Put, SyncGateway
 from coordination.keys import Keys
 from ects_site.configuration_file import Etcd
@@ -78,6 +78,8 @@ def _ask(etcd: Etcd, report: EtcdReport) -> None:
         with closing(_client(etcd, etcd.endpoints[0])) as gateway:
             _write(gateway, etcd, report)
             _look(gateway, etcd, report)
+        if etcd.user:
+            _see_users(etcd, report)
     except (CoordinationError, ssl.SSLError) as error:
         report.refuse(*_in_words(error, etcd))
 
@@ -119,6 +121,37 @@ def _write(gateway: SyncEtcd, etcd: Etcd, report: EtcdReport) -> None:
             gateway.revoke(lease.id, timeout=TIMEOUT)
     if not report.wrong:
         report.notes.append(_("a key below %(prefix)s can be written, read and deleted") % {"prefix": etcd.prefix})
+
+
+def _see_users(etcd: Etcd, report: EtcdReport) -> None:
+    """How workers will sign in: each as a user that the console makes, or all as one that is there."""
+    with closing(EtcdAccounts(settings_of(etcd))) as accounts:
+        if not accounts.is_required():
+            report.notes.append(_("etcd has authentication off, so it lets in anybody: etcdctl auth enable"))
+        elif etcd.worker_user:
+            _sign_in_as_worker(etcd, report)
+        else:
+            try:
+                accounts.users()
+                report.notes.append(_("each worker will get an etcd user of its own"))
+            except PermissionDenied:
+                sentence = _(
+                    "%(user)s may not make users for the workers: etcdctl user grant-role %(user)s root. Or name a "
+                    "user that all workers share, below."
+                )
+                report.refuse("user", sentence % {"user": etcd.user})
+
+
+def _sign_in_as_worker(etcd: Etcd, report: EtcdReport) -> None:
+    settings = replace(settings_of(etcd), user=etcd.worker_user, password=etcd.worker_password)
+    with closing(SyncEtcd(settings)) as worker:
+        try:
+            worker.get(Keys(etcd.prefix).config(), timeout=TIMEOUT)
+        except AuthenticationFailed:
+            report.refuse("worker_password", _("etcd refuses this user with this password: check both"))
+        except PermissionDenied:
+            sentence = _("%(user)s may not read below %(prefix)s: see docs/how-to/etcd.md for what workers need")
+            report.refuse("worker_user", sentence % {"user": etcd.worker_user, "prefix": etcd.prefix})
 
 
 def _look(gateway: SyncGateway, etcd: Etcd, report: EtcdReport) -> None:

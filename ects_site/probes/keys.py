@@ -1,5 +1,6 @@
 """The console's keys, tested against what the database and etcd hold under them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
@@ -18,8 +19,8 @@ class KeysReport(Report):
     fingerprint: str = ""
 
 
-def probe(auth: Auth, present_key: bytes, contents: Contents, signed_by: str) -> KeysReport:
-    """``present_key``: the encryption key of this host. ``signed_by``: the key of what is in etcd, or empty."""
+def probe(auth: Auth, present_keys: Sequence[bytes], contents: Contents, signed_by: str) -> KeysReport:
+    """``present_keys``: the encryption keys of this host. ``signed_by``: the key of what is in etcd, or empty."""
     report = KeysReport()
     if auth.secret and len(auth.secret) < SHORTEST_SECRET:
         report.notes.append(_("auth.secret is too short to sign with; a random one is made and kept instead"))
@@ -27,7 +28,8 @@ def probe(auth: Auth, present_key: bytes, contents: Contents, signed_by: str) ->
     report.fingerprint = contents.signing[0] if contents.signing else given
     if contents.signing is not None:
         key_id, ciphertext = contents.signing
-        if not _opens(bytes.fromhex(auth.encryption) if auth.encryption else present_key, ciphertext):
+        given_keys = [bytes.fromhex(key) for key in auth.encryption.split()]
+        if not any(_opens(key, ciphertext) for key in given_keys or present_keys):
             sentence = _(
                 "The database's keys and secrets are encrypted under another key: take over secrets/encryption_key "
                 "of the host that made it."

@@ -20,7 +20,7 @@ def content() -> Content:
 
 
 def _auth() -> dict[str, Any]:
-    """Of the keys those that the settings file holds; others stay where they are."""
+    """Of the keys those that the settings file of an earlier version holds; others stay where they are."""
     held = environment.in_settings_file()
     return {
         "secret": held.get("ECTS_SECRET_KEY", ""),
@@ -39,6 +39,8 @@ def _etcd() -> dict[str, Any]:
         "ca": etcd.ca,
         "cert": etcd.certificate,
         "key": etcd.key,
+        "worker_user": console.ECTS_ETCD_WORKER_USER,
+        "worker_pass": console.ECTS_ETCD_WORKER_PASSWORD,
     }
 
 

@@ -2,14 +2,16 @@
 
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
+from coordination.etcd import EtcdAccounts
+from coordination.gateway import EtcdSettings, Permission
 from ects_site.configuration_file import Etcd
 from tests import etcd_server
-from tests.coordination.certificates import Authority
-from tests.coordination.test_etcd_auth import encoded
-from tests.etcd_server import EtcdServer
+from tests.etcd_security import Security
 from tests.site.processes import ROOT, environment
 
 MARIADB = "source scripts/lib/development.sh; with_mariadb sh -c 'echo \"$ECTS_DATABASE_URL\"; cat'"
@@ -44,48 +46,24 @@ def mariadb_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"), "authority").create()
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdSettings]:
+    """The way in to an etcd with client certificates and passwords, as ``console``, who may make users.
 
-
-@pytest.fixture(scope="session")
-def papers(authority: Authority) -> Authority:
-    """Of a client."""
-    return authority.issue("client", "clientAuth")
-
-
-@pytest.fixture(scope="session")
-def guarded(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
-    """TLS with client certificates, and passwords: ``console`` may use ``/ects/``, ``reader`` may only read it."""
-    own = authority.issue("server", "serverAuth")
-    server = EtcdServer(tmp_path_factory.mktemp("guarded"))
-    server.start()
-    for user, kind in (("root", 2), ("console", 2), ("reader", 0)):
-        server.api("auth/user/add", {"name": user, "password": f"secret of {user}"})
-        server.api("auth/role/add", {"name": user})
-        server.api("auth/user/grant", {"user": user, "role": user})
-        permission = {"permType": kind, "key": encoded("/ects/"), "range_end": encoded("/ects0")}
-        server.api("auth/role/grant", {"name": user, "perm": permission})
-    server.api("auth/enable")
-    server.stop()
-    server.scheme = "https"
-    server.options = [
-        *("--cert-file", str(own.certificate), "--key-file", str(own.key)),
-        *("--client-cert-auth", "--trusted-ca-file", str(authority.certificate)),
-    ]
-    server.start()
-    yield server
-    server.stop()
+    ``limited`` may use ``/ects/`` only, ``reader`` may read it. Each has the password ``secret of <name>``.
+    """
+    security = Security(tmp_path_factory.mktemp("papers"))
+    with etcd_server.running(tmp_path_factory.mktemp("guarded"), **security.server_settings()) as server:
+        security.switch_on([server.endpoint])
+        with closing(EtcdAccounts(security.settings([server.endpoint]))) as accounts:
+            accounts.put_role("limited", [Permission("/ects/", prefix=True, write=True)])
+            accounts.put_role("reader", [Permission("/ects/", prefix=True)])
+            for user, role in (("console", "root"), ("limited", "limited"), ("reader", "reader")):
+                accounts.put_user(user, f"secret of {user}", [role])
+        yield replace(security.settings([server.endpoint]), user="console", password="secret of console")
 
 
 @pytest.fixture
-def guarded_etcd(guarded: EtcdServer, authority: Authority, papers: Authority) -> Etcd:
-    """How the console gets into it."""
-    return Etcd(
-        endpoints=[guarded.endpoint],
-        user="console",
-        password="secret of console",
-        ca=str(authority.certificate),
-        certificate=str(papers.certificate),
-        key=str(papers.key),
-    )
+def guarded_etcd(guarded: EtcdSettings) -> Etcd:
+    """The same in a configuration file."""
+    names = ("user", "password", "ca", "certificate", "key")
+    return Etcd(endpoints=list(guarded.endpoints), **{name: getattr(guarded, name) for name in names})

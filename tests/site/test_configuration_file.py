@@ -6,7 +6,7 @@ from pathlib import Path
 import environ
 import pytest
 
-from ects_site.configuration_file import Database, Invalid, environment, read
+from ects_site.configuration_file import Database, Invalid, environment, keys, read
 
 ORIGINAL = {
     "database": {"host": "localhost", "port": 3306, "name": "ects", "user": "root", "pass": "p/@$ä", "char": "utf8mb4"},
@@ -44,7 +44,6 @@ def _read(tmp_path: Path, content: object):
 def test_the_originals_file(tmp_path: Path) -> None:
     assert environment(_read(tmp_path, ORIGINAL)) == {
         "ECTS_DATABASE_URL": "mysql://root:p%2F%40%24%C3%A4@127.0.0.1:3306/ects",
-        "ECTS_SECRET_KEY": "s" * 40,
         "ECTS_TOKEN_SECONDS": "86400",
         "ECTS_ETCD_ENDPOINTS": "10.0.0.1:2379,etcd.example:2379",
         "ECTS_ETCD_PREFIX": "/ects",
@@ -56,6 +55,7 @@ def test_the_originals_file(tmp_path: Path) -> None:
         "ECTS_EMAIL_TLS": "tls",
         "ECTS_EMAIL_FROM": "Cron <ects@example.org>",
     }
+    assert keys(_read(tmp_path, ORIGINAL)) == {"SECRET_KEY": "s" * 40}
 
 
 def test_an_empty_file_leaves_everything_as_it_is(tmp_path: Path) -> None:
@@ -94,7 +94,8 @@ def test_what_encryption_means(tmp_path: Path, encryption: str, port: int, tls: 
 
 
 def test_a_short_secret_does_not_sign(tmp_path: Path) -> None:
-    assert "ECTS_SECRET_KEY" not in environment(_read(tmp_path, {"auth": {"secret": "s" * 31}}))
+    assert keys(_read(tmp_path, {"auth": {"secret": "s" * 31}})) == {}
+    assert keys(_read(tmp_path, {"auth": {"secret": "s" * 32}})) == {"SECRET_KEY": "s" * 32}
 
 
 @pytest.mark.parametrize(
@@ -107,6 +108,9 @@ def test_a_short_secret_does_not_sign(tmp_path: Path) -> None:
         ({"database": {"name": "d", "user": "u", "char": "latin1"}}, "database.char: it must be utf8mb4"),
         ({"database": {"name": "d", "user": "u", "pass": "a\nb"}}, "database.pass: it must be one line"),
         ({"auth": {"ttl": -1}}, "auth.ttl: "),
+        ({"auth": {"encryption": "ab"}}, "auth.encryption: it must be 32 bytes in hexadecimal"),
+        ({"notification": {"url": "https://ects.example/console"}}, "notification.url: it must be an address without"),
+        ({"console": {"port": 0}}, "console.port: "),
         ({"etcd": {"endpoints": []}}, "etcd.endpoints: "),
         ({"etcd": {"endpoints": ["http://h:2379"]}}, "etcd.endpoints: 'http://h:2379' is not HOST:PORT"),
         ({"etcd": {"endpoints": ["h:1"], "config": "config"}}, "etcd.config: "),

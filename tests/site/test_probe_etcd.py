@@ -14,7 +14,7 @@ from coordination.etcd import SyncEtcd
 from coordination.gateway import EtcdSettings, Put
 from ects_site.configuration_file import Etcd
 from ects_site.probes import etcd as probes
-from tests.coordination.certificates import Authority
+from tests.certificates import Authority
 from tests.etcd_server import EtcdServer, free_ports, running
 
 
@@ -25,13 +25,14 @@ def _wrong(etcd: Etcd, **changes: object) -> dict[str, str]:
     return dict(report.wrong)
 
 
-def test_one_that_is_as_it_should_be(guarded_etcd: Etcd, guarded: EtcdServer) -> None:
+def test_one_that_is_as_it_should_be(guarded_etcd: Etcd, guarded: EtcdSettings) -> None:
     report = probes.probe(guarded_etcd)
     assert report.wrong == []
     assert report.holds == []
-    assert f"{guarded.endpoint}: etcd {report.versions[0]} answers" in report.notes
+    assert f"{guarded.endpoints[0]}: etcd {report.versions[0]} answers" in report.notes
     assert "a key below /ects can be written, read and deleted" in report.notes
     assert "nothing is below /ects yet" in report.notes
+    assert "each worker will get an etcd user of its own" in report.notes
     with closing(SyncEtcd(probes.settings_of(guarded_etcd))) as gateway:
         assert gateway.snapshot("/ects/").items == ()
 
@@ -42,7 +43,17 @@ def test_who_is_not_let_in(guarded_etcd: Etcd) -> None:
     assert "refuses this user" in _wrong(guarded_etcd, user="nobody")["password"]
     said = _wrong(guarded_etcd, user="reader", password="secret of reader")["user"]
     assert "etcdctl role grant-permission ROLE readwrite --prefix=true /ects/" in said
-    assert "below /other" in _wrong(guarded_etcd, config="/other/config")["user"]
+
+
+def test_a_user_who_makes_no_users(guarded_etcd: Etcd) -> None:
+    """Then the workers share one, made by etcd's administrator."""
+    limited = structs.replace(guarded_etcd, user="limited", password="secret of limited")
+    assert "etcdctl user grant-role limited root" in _wrong(limited)["user"]
+    assert "below /other" in _wrong(limited, config="/other/config")["user"]
+    shared = {"worker_user": "reader", "worker_password": "secret of reader"}
+    assert probes.probe(structs.replace(limited, **shared)).wrong == []
+    said = _wrong(limited, worker_user="reader", worker_password="another")["worker_password"]
+    assert "refuses this user" in said
 
 
 def test_tls_that_does_not_fit(guarded_etcd: Etcd, tmp_path: Path) -> None:
@@ -56,7 +67,8 @@ def test_tls_that_does_not_fit(guarded_etcd: Etcd, tmp_path: Path) -> None:
     assert "does not accept this client certificate" in said["certificate"]
 
 
-def test_files_that_cannot_be_used(guarded_etcd: Etcd, tmp_path: Path, authority: Authority) -> None:
+def test_files_that_cannot_be_used(guarded_etcd: Etcd, tmp_path: Path) -> None:
+    other = Authority(tmp_path, "other").create()
     (tmp_path / "words").write_text("no certificate")
     locked = str(tmp_path / "locked.key")
     subprocess.run(
@@ -67,14 +79,15 @@ def test_files_that_cannot_be_used(guarded_etcd: Etcd, tmp_path: Path, authority
     assert "no certificate in PEM" in _wrong(guarded_etcd, ca=str(tmp_path / "words"))["ca"]
     assert "no certificate in PEM" in _wrong(guarded_etcd, certificate=str(tmp_path / "words"))["certificate"]
     assert "no private key in PEM" in _wrong(guarded_etcd, key=str(tmp_path / "words"))["key"]
-    assert "not the key of this certificate" in _wrong(guarded_etcd, key=str(authority.key))["key"]
+    assert "not the key of this certificate" in _wrong(guarded_etcd, key=str(other.key))["key"]
     assert "is encrypted" in _wrong(guarded_etcd, key=locked)["key"]
     assert "is missing" in _wrong(guarded_etcd, key="")["key"]
     assert "the CA certificate" in _wrong(guarded_etcd, ca="")["ca"]
 
 
-def test_a_certificate_for_another_name(authority: Authority, papers: Authority) -> None:
-    own = authority.issue("elsewhere", "serverAuth", "DNS:etcd-1.example,DNS:etcd-2.example")
+def test_a_certificate_for_another_name(tmp_path: Path) -> None:
+    authority = Authority(tmp_path, "authority").create()
+    own = authority.issue("elsewhere", "serverAuth", names=["DNS:etcd-1.example", "DNS:etcd-2.example"])
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(own.certificate, own.key)
     with _web(context) as port:
@@ -91,7 +104,8 @@ def test_nobody_there(etcd: EtcdServer) -> None:
     assert sentences[1].startswith("no-such-host.invalid:2379: no machine of this name")
 
 
-def test_something_else_there(etcd: EtcdServer, authority: Authority) -> None:
+def test_something_else_there(etcd: EtcdServer, tmp_path: Path) -> None:
+    authority = Authority(tmp_path, "authority").create()
     with _web() as port:
         assert f"127.0.0.1:{port}" in _wrong(Etcd(endpoints=[f"127.0.0.1:{port}"]))["endpoints"]
     said = _wrong(Etcd(endpoints=[etcd.endpoint], ca=str(authority.certificate)))["ca"]

@@ -13,7 +13,7 @@ from aiosmtpd.smtp import AuthResult
 
 from ects_site.configuration_file import Notification
 from ects_site.probes import mail
-from tests.coordination.certificates import Authority
+from tests.certificates import Authority
 from tests.etcd_server import free_ports
 
 

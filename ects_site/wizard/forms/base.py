@@ -135,7 +135,9 @@ class StepForm(forms.Form):
         """With the secrets that were typed before. Without a user there is no password."""
         complete: dict[str, Any] = data.dict()
         for name in self.secrets:
-            if not complete.get(name) and known.get(name) and complete.get("user", "-"):
+            is_of_user = name.endswith("password") and name.replace("password", "user") in complete
+            has_user = not is_of_user or complete[name.replace("password", "user")]
+            if not complete.get(name) and known.get(name) and has_user:
                 complete[name] = known[name]
         return complete
 

@@ -23,8 +23,18 @@ class EtcdForm(StepForm):
     step = "etcd"
     title = _("etcd")
     section = "etcd"
-    secrets = ("password",)
-    given = ("endpoints", "key_prefix", "ca", "certificate", "key", "user", "password")
+    secrets = ("password", "worker_password")
+    given = (
+        "endpoints",
+        "key_prefix",
+        "ca",
+        "certificate",
+        "key",
+        "user",
+        "password",
+        "worker_user",
+        "worker_password",
+    )
     needed = ("endpoints", "key_prefix")
     variables = ("ECTS_ETCD_ENDPOINTS",)
     needed_by = ["keys"]
@@ -61,6 +71,12 @@ class EtcdForm(StepForm):
     )
     user = forms.CharField(label=_("User"), required=False, help_text=_("If etcd has authentication on."))
     password = secret_field(_("Password"))
+    worker_user = forms.CharField(
+        label=_("User that workers share"),
+        required=False,
+        help_text=_("Only if the user above has not the role root: then the console cannot make one for each worker."),
+    )
+    worker_password = secret_field(_("Its password"))
 
     def beginning(self, content: Content) -> dict[str, Any]:
         held = content.get("etcd", {})
@@ -71,6 +87,8 @@ class EtcdForm(StepForm):
             **{name: held.get(name, "") for name in ("ca", "key", "user")},
             "certificate": held.get("cert", ""),
             "password": held.get("pass", ""),
+            "worker_user": held.get("worker_user", ""),
+            "worker_password": held.get("worker_pass", ""),
         }
 
     def clean_endpoints(self) -> list[str]:
@@ -96,6 +114,8 @@ class EtcdForm(StepForm):
                 "key": values["key"],
                 "user": values["user"],
                 "pass": values["password"],
+                "worker_user": values["worker_user"],
+                "worker_pass": values["worker_password"],
             }
         }
 

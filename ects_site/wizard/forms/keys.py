@@ -9,7 +9,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from coordination import crypto
-from ects_site import settings as console
+from ects_site import environment
 from ects_site.configuration_file import SHORTEST_SECRET, Auth
 from ects_site.probes import keys
 from ects_site.probes.report import Report
@@ -60,7 +60,8 @@ class KeysForm(StepForm):
         held = dict(self.draft.present["auth"])
         if self.owns():
             return {"auth": held | {"signing": "" if self.draft.contents.signing else new_seed(self.draft)}}
-        taken = {name: values[name].strip() for name in FILES} | self._from_directory(values)
+        typed = {"secret": values["secret"].strip(), "encryption": " ".join(values["encryption"].split())}
+        taken = typed | self._from_directory(values)
         for name in FILES:
             if not taken[name] and "directory" not in self.errors:
                 self.add_error(name, forms.Field.default_error_messages["required"])
@@ -72,7 +73,12 @@ class KeysForm(StepForm):
         if not values["directory"]:
             return {}
         try:
-            return {name: (Path(values["directory"]) / file).read_text().strip() for name, file in FILES.items()}
+            # Behind the present key former ones may stand; those of sessions are not worth taking over.
+            held = {name: (Path(values["directory"]) / file).read_text() for name, file in FILES.items()}
+            return {
+                "secret": held["secret"].partition("\n")[0].strip(),
+                "encryption": " ".join(held["encryption"].split()),
+            }
         except (OSError, UnicodeDecodeError) as error:
             said = str(getattr(error, "strerror", None) or error)
             facts = {"path": getattr(error, "filename", None) or values["directory"], "reason": said}
@@ -81,7 +87,7 @@ class KeysForm(StepForm):
 
     def test(self) -> Report:
         auth = Auth(**self.content["auth"])
-        report = keys.probe(auth, console.ECTS_ENCRYPTION_KEY, self.draft.contents, self.draft.signed_by)
+        report = keys.probe(auth, environment.encryption_keys(), self.draft.contents, self.draft.signed_by)
         if report.fingerprint:
             words = _("Signing key %(key)s, from the database") if self.draft.contents.signing else NEW_KEY
             report.notes.insert(0, str(words) % {"key": report.fingerprint})
