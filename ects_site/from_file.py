@@ -1,7 +1,6 @@
 """``init --mode json`` and ``yaml``: an installation from a configuration file, without a question."""
 
 import getpass
-import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from ects_site import configuration_file, installation
+from ects_site.environment import secret_from
 from ects_site.installation import Order, Refused
 from ects_site.probes import mail
 
@@ -42,7 +42,7 @@ def set_up(write: Callable[[str], Any], options: dict[str, Any]) -> None:
 
 def _password(options: dict[str, Any]) -> str:
     """Asks for one that is not given anywhere; empty where the administrators that are there may stay."""
-    password = options["password"] or os.environ.get("ECTS_ADMIN_PASSWORD", "")
+    password = options["password"] or secret_from("ECTS_ADMIN_PASSWORD")
     if not password and not options["adopt"] and sys.stdin.isatty():
         password = getpass.getpass(f"Password of {options['name']}: ")
     if not password and not options["adopt"]:

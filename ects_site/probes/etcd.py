@@ -127,7 +127,11 @@ def _see_users(etcd: Etcd, report: EtcdReport) -> None:
     """How workers will sign in: each as a user that the console makes, or all as one that is there."""
     with closing(EtcdAccounts(settings_of(etcd))) as accounts:
         if not accounts.is_required():
-            report.notes.append(_("etcd has authentication off, so it lets in anybody: etcdctl auth enable"))
+            sentence = _(
+                "etcd has authentication off, so it lets in anybody: "
+                "manage.py setup --secure-etcd, or etcdctl auth enable"
+            )
+            report.notes.append(sentence)
         elif etcd.worker_user:
             _sign_in_as_worker(etcd, report)
         else:

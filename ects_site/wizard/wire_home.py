@@ -2,13 +2,13 @@
 
 import os
 
-DESCRIPTOR = "ECTS_WIZARD_PIPE"
+DESCRIPTOR = "WIZARD_PIPE"
 """The variable that names the pipe's descriptor."""
 
-TOKEN = "ECTS_WIZARD_TOKEN"  # noqa: S105 - the variable's name
+TOKEN = "WIZARD_TOKEN"  # noqa: S105 - the variable's name
 """The variable that holds the one-time token of the address."""
 
-FORCE = "ECTS_WIZARD_FORCE"
+FORCE = "WIZARD_FORCE"
 """The variable that says whether what is set up already may be changed: 0 or 1."""
 
 STARTED = b"s"
