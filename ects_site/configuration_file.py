@@ -224,7 +224,8 @@ def keys(configuration: Configuration) -> dict[str, str]:
     auth = configuration.auth
     held = {
         "SECRET_KEY": auth.secret if len(auth.secret) >= SHORTEST_SECRET else "",
-        "ENCRYPTION_KEY": auth.encryption,
+        # One a line, as rotatekeys keeps them.
+        "ENCRYPTION_KEY": "\n".join(auth.encryption.split()),
     }
     return {name: value for name, value in held.items() if value}
 

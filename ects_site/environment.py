@@ -128,7 +128,7 @@ def keep_secret(name: str, value: str) -> None:
     path.parent.mkdir(exist_ok=True, mode=0o700)
     if held:
         os.link(path, path.with_name(f"{path.name}.before-{secrets.token_hex(4)}"))
-    _write(path, f"{value}\n")
+    replace_file(path, f"{value}\n")
 
 
 def _replace_secret(name: str, content: str) -> None:

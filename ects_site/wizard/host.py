@@ -39,7 +39,6 @@ def run(write: Write, *, force: bool) -> None:
     Raises installation.Refused, listening.CannotListen, single.CannotStart.
     """
     installation.check_is_free(force=force)
-    settings.DATA_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
     signal.signal(signal.SIGTERM, _interrupt)
     with sole_owner(settings.DATA_DIR):
         listeners = listening.listen(_bind(), settings.ECTS_PORT)
