@@ -46,10 +46,12 @@ with_mariadb() {
     local directory status=0 user
     directory=$(mktemp -d /tmp/ects-mariadb.XXXXXX)
     user=$(id -un)
-    [ "$user" = root ] && user=mysql && chown mysql "$directory"
+    # A directory of its own for temporary tables: a server that starts deletes what it finds of them.
+    mkdir "$directory/tmp"
+    [ "$user" = root ] && user=mysql && chown mysql "$directory" "$directory/tmp"
     mariadb-install-db --no-defaults --user="$user" --datadir="$directory/data" --auth-root-authentication-method=normal \
         --skip-test-db >"$directory/install.log" 2>&1 || { cat "$directory/install.log" >&2; return 1; }
-    mariadbd --no-defaults --user="$user" --datadir="$directory/data" --socket="$directory/socket" --skip-networking \
+    mariadbd --no-defaults --user="$user" --datadir="$directory/data" --tmpdir="$directory/tmp" --socket="$directory/socket" --skip-networking \
         --innodb-flush-log-at-trx-commit=0 --innodb-buffer-pool-size="${MARIADB_POOL:-256M}" --innodb-doublewrite=0 --sync-binlog=0 \
         --pid-file="$directory/pid" --character-set-server=utf8mb4 >"$directory/server.log" 2>&1 &
     local server=$!
