@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from coordination import finding
 from coordination.finding import Check, Finding
-from ects_site.doctor import cluster, database, definitions, host, people, store
+from ects_site.doctor import cluster, database, definitions, host, people, post, store
 
 CHECKS: dict[str, Check] = {
     "host": host.check,
@@ -18,6 +18,6 @@ CHECKS: dict[str, Check] = {
 }
 
 
-def examine() -> Iterator[Finding]:
-    """Each finding as soon as it is known."""
-    return finding.examine(CHECKS)
+def examine(*, mail: bool = False) -> Iterator[Finding]:
+    """Each finding as soon as it is known. ``mail``: the mail server is asked too."""
+    return finding.examine({**CHECKS, "mail": post.check} if mail else CHECKS)

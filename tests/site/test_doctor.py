@@ -15,6 +15,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.handlers import Sink
 from django.contrib.auth import get_user_model
 from django.utils import timezone
 
@@ -24,7 +26,7 @@ from coordination.documents import Presence
 from coordination.errors import CoordinationError
 from coordination.etcd import EtcdAccounts, SyncEtcd
 from coordination.gateway import EtcdSettings, Permission, Put, SyncGateway
-from ects_site.doctor import Finding, examine, members
+from ects_site.doctor import Finding, examine, members, post
 from pipelines.models import Control, Publication
 from tasks.models import Secret
 from tests import etcd_server
@@ -274,3 +276,22 @@ def test_a_mariadb_that_needs_somebody(mariadb_socket: str, tmp_path: Path) -> N
     assert "our transactions are REPEATABLE-READ" in words, ended.stdout + ended.stderr
     assert "no time-zone tables" in words
     assert "values would be cut silently" in words
+
+
+def test_the_mail_server_on_demand(settings) -> None:
+    def said() -> str:
+        return "".join(finding.words + finding.advice for finding in post.check())
+
+    settings.ECTS_EMAIL = {"host": "", "port": 25, "user": "", "password": "", "tls": "none", "sender": ""}
+    assert "ECTS_EMAIL_HOST" in said()
+    [port] = etcd_server.free_ports(1)
+    settings.ECTS_EMAIL |= {"host": "127.0.0.1", "port": port, "sender": "ects@example.org"}
+    assert "cannot be used" in said()
+    server = Controller(Sink(), hostname="127.0.0.1", port=port)
+    server.start()
+    try:
+        assert "is ready to take mail from ects@example.org" in said()
+        settings.ECTS_EMAIL |= {"tls": "starttls"}
+        assert "STARTTLS extension not supported" in said()
+    finally:
+        server.stop()

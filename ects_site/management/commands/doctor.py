@@ -20,13 +20,15 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--worker", action="store_true", help="look at this host as a worker; see --worker --help")
+        parser.add_argument("--mail", action="store_true", help="ask the mail server too, without sending anything")
         parser.add_argument("--json", action="store_true", help="an object a line: subject, verdict, words, advice")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Ends the process with status 1 when something fails."""
         paints = {Verdict.FAIL: self.style.ERROR, Verdict.WARN: self.style.WARNING, Verdict.OK: self.style.SUCCESS}
+        findings = examine(mail=options["mail"])
         is_well = tell(
-            examine(), self.stdout.write, as_json=options["json"], paint=lambda verdict, text: paints[verdict](text)
+            findings, self.stdout.write, as_json=options["json"], paint=lambda verdict, text: paints[verdict](text)
         )
         if not is_well:
             sys.exit(1)
