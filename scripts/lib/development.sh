@@ -5,6 +5,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 prepare_development() {
     # The driver for MySQL is compiled: it wants a compiler, headers and the client library.
     install_packages etcd-server mariadb-server chromium gcc pkg-config libmariadb-dev gettext
+    # For the tests of faults: hosts, networks that can be cut, slow disks, and a kernel whose clock can be set.
+    install_packages util-linux iproute2 nftables strace user-mode-linux
     if [ ! -d .venv ]; then
         local python version
         python=$(find_python)

@@ -1,5 +1,4 @@
-"""A whole ECTS on three etcd nodes with TLS and passwords, its workers that can be killed, stopped and cut off, and
-what became of it."""
+"""A whole ECTS on three etcd nodes with TLS and passwords, its workers that can be killed, and what became of it."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -72,7 +71,7 @@ class Cluster:
             self.console.start()
             for worker in self.workers:
                 token = self.console.post("enrolment-tokens/", {"uses": 1})["token"]
-                worker.join(self.console.url, token, endpoints)
+                worker.join(self.console.url, token)
                 worker.start()
                 stack.callback(worker.stop)
             for worker in self.workers:
@@ -132,14 +131,6 @@ class Cluster:
         finally:
             self._wait_online(worker)
             self.troubles.append(Trouble(worker.node, since, datetime.now(UTC) + RECOVERY))
-
-    def leader(self) -> EtcdServer:
-        """The etcd node that leads."""
-
-        def probe() -> EtcdServer | None:
-            return next((server for server in self.etcd if server.leads()), None)
-
-        return wait_for("etcd has a leader", probe)
 
     def worker(self, node: str) -> Worker:
         """By the id of its node."""

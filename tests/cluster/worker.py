@@ -1,16 +1,13 @@
-"""Workers as processes of their own, each with a network of its own that can be cut."""
+"""Workers as processes of their own."""
 
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
-from msgspec import structs
 
-from tests.cluster.network import Network
 from tests.endtoend.installation import ROOT
 from tests.site.processes import environment
 from workers.engine import identity, joining
@@ -26,12 +23,11 @@ class Worker:
         self.state_dir = directory / name
         self.log = directory / f"{name}.log"
         self.node = ""
-        self.network: Network
         self.process: subprocess.Popen[bytes]
         self._session_ttl = session_ttl
 
-    def join(self, server_url: str, token: str, etcd: Sequence[str]) -> None:
-        """Enrols, and from then on sees etcd and the console through its own network only."""
+    def join(self, server_url: str, token: str) -> None:
+        """Enrols."""
         about = {
             "name": self.name,
             "machine_id": identity.machine_id(),
@@ -39,12 +35,7 @@ class Worker:
             "version": "",
         }
         with httpx.Client() as client:
-            known = joining.enrol(client, self.state_dir, server_url, token, about)
-        self.node = known.node
-        self.network = Network([*etcd, server_url.removeprefix("http://")])
-        *endpoints, console = self.network.addresses
-        store = structs.replace(known.store, endpoints=tuple(endpoints))
-        identity.save(self.state_dir, structs.replace(known, server_url=f"http://{console}", store=store))
+            self.node = joining.enrol(client, self.state_dir, server_url, token, about).node
 
     def start(self) -> None:
         """Begins the process."""
@@ -66,14 +57,6 @@ class Worker:
         self.process.kill()
         self.process.wait()
 
-    def pause(self) -> None:
-        """SIGSTOP: the worker stands still, its guard does not."""
-        self.process.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """SIGCONT."""
-        self.process.send_signal(signal.SIGCONT)
-
     def stop(self) -> None:
         """An orderly end, if it comes to one."""
         self.process.send_signal(signal.SIGCONT)
@@ -82,4 +65,3 @@ class Worker:
             self.process.wait(STOP_WITHIN)
         except subprocess.TimeoutExpired:
             self.kill()
-        self.network.close()

@@ -235,8 +235,15 @@ class Stage:
         """They fire no more; as they are known from then on."""
         ended = datetime.now(UTC)
         for pipeline in pipelines:
-            self.console.disable(pipeline.document.pipeline)
+            wait_for("it is disabled", lambda name=pipeline.document.pipeline: self._has_disabled(name), 60)
         return [replace(pipeline, ended=ended) for pipeline in pipelines]
+
+    def _has_disabled(self, pipeline: str) -> bool:
+        """What was restarted just now may be slow to answer; asking twice changes nothing."""
+        with suppress(httpx.TransportError):
+            self.console.disable(pipeline)
+            return True
+        return False
 
     # -- those concerned ----------------------------------------------------------------------------------------
 

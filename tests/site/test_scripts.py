@@ -12,7 +12,6 @@ SCRIPTS = [
     "scripts/lint",
     "scripts/bench",
     "scripts/simulate",
-    "scripts/cluster",
     "scripts/newest-etcd",
     "scripts/faults",
     ".ci/run",
