@@ -85,7 +85,8 @@ class Entry:
 @dataclass(slots=True)
 class Happened:
     """All that is known afterwards. ``records`` are those of etcd, by pipeline. ``reasons``: patterns of the reasons
-    that the ledger may give for what did not run; None: any."""
+    that the ledger may give for what did not run; None: any. ``slow`` are nodes whose kernel is emulated: how late
+    their jobs begin is not judged."""
 
     until: datetime
     entries: Sequence[Entry]
@@ -94,6 +95,7 @@ class Happened:
     troubles: Sequence[Trouble] = ()
     now: datetime | None = None
     reasons: Sequence[str] | None = None
+    slow: frozenset[str] = frozenset()
 
 
 def entry(row: dict[str, Any]) -> Entry:

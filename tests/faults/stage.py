@@ -347,9 +347,9 @@ class Stage:
         wait_for(f"{worker.name} is online, see {worker.part.log}", probe, 90)
 
     @property
-    def slow_nodes(self) -> set[str]:
+    def slow_nodes(self) -> frozenset[str]:
         """Those whose kernel is emulated."""
-        return {worker.node for worker in self.workers if worker.is_guest}
+        return frozenset(worker.node for worker in self.workers if worker.is_guest)
 
     def _guests(self) -> list[Guest]:
         return [worker.part for worker in self.workers if isinstance(worker.part, Guest)]
@@ -364,7 +364,7 @@ class Stage:
         executions = [begun for begun in self.account.executions() if begun.pipeline in names]
         entries = [entry(row) for name in names for row in self.console.runs(name, limit=500)]
         now = datetime.now(UTC)
-        return Happened(until, entries, executions, records, list(self.troubles), now, reasons)
+        return Happened(until, entries, executions, records, list(self.troubles), now, reasons, self.slow_nodes)
 
     def jobs_left(self, within: float = 10.0) -> list[Violation]:
         """What still runs although every run has ended."""

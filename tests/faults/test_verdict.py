@@ -34,6 +34,7 @@ class Story:
         self.troubles = [Trouble("a", _at(2), _at(7))]
         self.ended: datetime | None = None
         self.reasons: tuple[str, ...] | None = None
+        self.slow = frozenset[str]()
         for second in range(1, COUNT + 1):
             self._ran(self.shared, second, NODES[second % 2])
             self._ran(self.own, second, "a")
@@ -52,7 +53,7 @@ class Story:
         records = {"shared": self.record}
         now = _at(COUNT + 100)
         entries = list(self.entries.values())
-        happened = Happened(_at(COUNT), entries, begun, records, self.troubles, now, self.reasons)
+        happened = Happened(_at(COUNT), entries, begun, records, self.troubles, now, self.reasons, self.slow)
         return violations(pipelines, happened)
 
     def end(self, pipeline: str, second: int, attempt: int = 1, **values: object) -> None:
@@ -106,6 +107,14 @@ def test_what_nobody_could_run_may_be_missed() -> None:
     story = Story()
     story.missed("shared", 4)
     story.troubles = [Trouble(node, _at(-60), _at(90)) for node in NODES]
+    assert story.found() == []
+
+
+def test_how_late_an_emulated_node_begins_is_not_judged() -> None:
+    story = Story()
+    _late(story)
+    assert [violation.kind for violation in story.found()] == ["late"]
+    story.slow = frozenset({"a"})
     assert story.found() == []
 
 

@@ -160,10 +160,12 @@ class _Verdict:
             if job.attempt > 1 or self._was_hampered(job):
                 continue
             late = job.began - job.instant
+            if late < -EARLY:
+                yield Violation("early", f"{_name(job)} began {-late.total_seconds():.1f} s early")
+            if job.node in self._happened.slow:
+                continue
             if late > BEGINS_IN:
                 yield Violation("late", f"{_name(job)} began {late.total_seconds():.1f} s late")
-            elif late < -EARLY:
-                yield Violation("early", f"{_name(job)} began {-late.total_seconds():.1f} s early")
             started = item.record.started_at if item else None
             if started is not None and abs(started - job.began) > BEGINS_IN:
                 yield Violation("unexplained", f"{_name(job)} began at {job.began}, and the ledger says {started}")
