@@ -50,6 +50,9 @@ class RunAdmin(ModelAdmin):
     list_per_page = 50
     paginator = InfinitePaginator
     show_full_result_count = False
+    empty_icon = "play_circle"
+    empty_hint = _("What fires appears here, with its steps and what they wrote. A pipeline can also be run by hand.")
+    empty_next = ("admin:pipelines_pipeline_changelist", _("Pipelines"))
     change_form_template = "admin/logs/run/detail.html"
     change_list_template = "admin/logs/run/list.html"
 

@@ -119,7 +119,10 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
     readonly_fields = ["builder", "fires", "places", "paused", "publication", "created_at", "updated_at"]
     warn_unsaved_form = True
     compressed_fields = False
+    change_form_template = "ects/change_form.html"
     change_form_before_template = "pipelines/facts.html"
+    empty_icon = "account_tree"
+    empty_hint = _("A pipeline puts tasks in their order and gives them a schedule, and nodes to run on.")
 
     class Media:
         css = {"all": ["ects/pipeline.css"]}
@@ -131,7 +134,7 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
     fieldsets = [
         (None, {"fields": [("name", "description"), "enabled"]}),
         (_("Schedule"), {"fields": [("schedule", "timezone"), ("builder", "fires"), "calendars"]}),
-        (None, {"classes": ["where"], "fields": [("node_labels", "places"), ("placement", "on_node_loss")]}),
+        (None, {"classes": ["after"], "fields": [("node_labels", "places"), ("placement", "on_node_loss")]}),
         (_("Run"), {"classes": ["tab"], "fields": [("timeout", "overlap"), ("on_success", "on_failure")]}),
         (
             _("Missed fires"),

@@ -41,9 +41,14 @@ class CalendarAdmin(SimpleHistoryAdmin, ModelAdmin):
     search_fields = ["name", "description", "entries__name"]
     readonly_fields = ["used_by", "created_at", "updated_at"]
     warn_unsaved_form = True
+    change_form_template = "ects/change_form.html"
+    empty_icon = "event_busy"
+    empty_hint = gettext_lazy(
+        "A calendar holds the times at which pipelines do not fire: holidays, maintenance windows."
+    )
     fieldsets = [
         (None, {"fields": ["name", "description", ("timezone", "policy"), "used_by"]}),
-        (gettext_lazy("Record"), {"fields": ["created_at", "updated_at"], "classes": ["collapse"]}),
+        (gettext_lazy("Record"), {"fields": [("created_at", "updated_at")], "classes": ["collapse", "after"]}),
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Calendar]:
@@ -68,9 +73,9 @@ class CalendarAdmin(SimpleHistoryAdmin, ModelAdmin):
     def titled(self, calendar: Calendar) -> list[str]:
         return [calendar.name, calendar.description]
 
-    @display(description=gettext_lazy("Fires inside"), ordering="policy", label={"skip": "warning", "end": "info"})
-    def policy_label(self, calendar: Calendar) -> tuple[str, str]:
-        return calendar.policy, calendar.get_policy_display()
+    @display(description=gettext_lazy("Fires inside"), ordering="policy")
+    def policy_label(self, calendar: Calendar) -> str:
+        return calendar.get_policy_display()
 
     @display(description=gettext_lazy("Entries"))
     def entry_count(self, calendar: Any) -> int:

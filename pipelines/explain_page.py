@@ -30,8 +30,11 @@ def context(pipeline: Pipeline, given: Mapping[str, str], now: datetime) -> dict
     """What the template shows. Without an instant: the last one that was expected."""
     nodes = Publication.objects.filter(pipeline=pipeline.pk).values("node")
     page: dict[str, Any] = {
-        "title": _("Why did it run, or not? %(name)s") % {"name": pipeline.name},
+        "title": _("Why did it run, or not?"),
+        "subtitle": pipeline.name,
         "pipeline": pipeline,
+        "opts": pipeline._meta,
+        "original": pipeline,
         "nodes": Node.objects.filter(pk__in=nodes).order_by("name"),
         "at": given.get("at") or _last(pipeline, now),
         "node": given.get("node", ""),

@@ -43,6 +43,11 @@ class RetentionAdmin(ModelAdmin):
     form = RetentionForm
     list_display = ["pipeline_name", "days", "runs", "output_bytes"]
     search_fields = ["pipeline_name"]
+    empty_icon = "auto_delete"
+    empty_title = _("No pipeline has limits of its own")
+    empty_hint = _(
+        "The history of every pipeline is kept as the settings say. One that needs another limit gets it here."
+    )
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         """Of one that is there, the pipeline's name."""

@@ -31,6 +31,10 @@ class TaskAdmin(SimpleHistoryAdmin, ModelAdmin):
     search_fields = ["name", "description", "content", "url"]
     readonly_fields = ["created_at", "updated_at"]
     warn_unsaved_form = True
+    empty_icon = "terminal"
+    empty_hint = _(
+        "A task is what is done: a script, an HTTP request, a webhook or a mail. Pipelines put tasks in order."
+    )
     conditional_fields = {
         "interpreter": SHELL,
         "url": WEB,
@@ -78,6 +82,8 @@ class SecretAdmin(ModelAdmin):
     """Secrets by name; values go in and never come out."""
 
     form = SecretForm
+    empty_icon = "key"
+    empty_hint = _("A secret is a password or a key that tasks use by its name. Its value is never shown again.")
     list_display = ["name", "description", "updated_at"]
     search_fields = ["name", "description"]
     fields = ["name", "value", "description", "created_at", "updated_at"]

@@ -20,23 +20,23 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from logs.run_times import ago, signed_seconds
 from workers import enrolment, join_page, lifecycle
 from workers.actions import NodeActions
+from workers.labels import LabelsField
 from workers.models import EnrolmentToken, Node, Refusal
 
 
 class NodeForm(forms.ModelForm):
-    """Labels are a map of short texts."""
+    """What people say of a node; the rest it says itself."""
+
+    labels = LabelsField(
+        separator="\n",
+        label=_("Labels"),
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3, "placeholder": "site=berlin"}),
+        help_text=_("One a line: name=value. Pipelines may ask for them."),
+    )
 
     class Meta:
         model = Node
         fields = ["name", "description", "labels"]
-        widgets = {"labels": UnfoldAdminTextareaWidget(attrs={"rows": 3, "placeholder": '{"site": "berlin"}'})}
-
-    def clean_labels(self) -> dict[str, str]:
-        """Names and values are texts."""
-        labels = self.cleaned_data["labels"] or {}
-        if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
-            raise forms.ValidationError(_('Write a JSON object of texts, such as {"site": "berlin"}.'))
-        return labels
 
 
 class RefusalInline(TabularInline):

@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from workers import enrolment
+from workers.labels import LabelsField
 from workers.models import EnrolmentToken, Node
 
 HOURS = [(1, _("an hour")), (24, _("a day")), (168, _("a week"))]
@@ -29,21 +30,14 @@ class JoinForm(forms.Form):
         max_length=150,
         help_text=_("Empty: the host's own name."),
     )
-    label = forms.CharField(
+    label = LabelsField(
+        separator=None,
         label=_("Labels"),
-        required=False,
         max_length=500,
         help_text=_("Separated by spaces, such as site=berlin disk=ssd; pipelines may ask for them."),
     )
-    uses = forms.IntegerField(label=_("Hosts that may use it"), min_value=1, max_value=1000, initial=1)
+    uses = forms.IntegerField(label=_("Hosts that may use the line"), min_value=1, max_value=1000, initial=1)
     hours = forms.TypedChoiceField(label=_("Valid for"), choices=HOURS, coerce=int, initial=24)
-
-    def clean_label(self) -> list[str]:
-        """Names and values."""
-        labels = str(self.cleaned_data["label"]).split()
-        if not all("=" in label.strip("=") for label in labels):
-            raise forms.ValidationError(_("Write each as name=value."))
-        return labels
 
     def clean(self) -> dict[str, Any]:
         """One name is for one host."""
@@ -86,7 +80,7 @@ def _options(server: str, wish: dict[str, Any], node: Node | None) -> str:
         words += ["--rejoin"]
     elif wish["name"]:
         words += ["--name", wish["name"]]
-    words += [word for label in wish["label"] for word in ("--label", label)]
+    words += [word for name, text in wish["label"].items() for word in ("--label", f"{name}={text}")]
     return shlex.join(words)
 
 

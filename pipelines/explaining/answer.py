@@ -33,9 +33,10 @@ class Explanation:
 
 
 def shown(instant: datetime, zone: str) -> str:
-    """An instant for people, in the pipeline's zone, with seconds (and what is below them, if anything)."""
+    """An instant for people, in the pipeline's zone, with seconds (and milliseconds, if there are any)."""
     local = instant.astimezone(ZoneInfo(zone))
-    fraction = f"{local:.%f}".rstrip("0") if local.microsecond else ""
+    milliseconds = local.microsecond // 1000
+    fraction = f".{milliseconds:03}" if milliseconds else ""
     return f"{local:%Y-%m-%d %H:%M:%S}{fraction} {local:%Z}"
 
 

@@ -14,10 +14,13 @@ document.addEventListener("DOMContentLoaded", () => {
   const first = (place) => [...place.querySelectorAll(WAITING)].find(isSeen);
 
   // An icon is a word in a font of its own: it is no name for who hears it.
+  const ICON = ".material-symbols-outlined";
+  const squeezed = (text) => text.replace(/\s+/g, "");
   function name(icon) {
     const pressed = icon.closest('a, button, [role="button"]');
-    if (pressed && pressed.textContent.trim() === icon.textContent.trim() && !pressed.hasAttribute("aria-label")) {
-      const told = pressed.title || names[icon.textContent.trim()];
+    const icons = pressed && (pressed === icon ? [icon] : [...pressed.querySelectorAll(ICON)]);
+    if (icons && squeezed(pressed.textContent) === squeezed(icons.map((one) => one.textContent).join("")) && !pressed.hasAttribute("aria-label")) {
+      const told = pressed.title || names[icons[0].textContent.trim()];
       if (!told) return;
       pressed.setAttribute("aria-label", told);
     }
@@ -30,7 +33,7 @@ document.addEventListener("DOMContentLoaded", () => {
       element.tabIndex = 0;
       element.setAttribute("role", "button");
     }
-    place.querySelectorAll(".material-symbols-outlined:not([aria-hidden])").forEach(name);
+    place.querySelectorAll(`${ICON}:not([aria-hidden])`).forEach(name);
   }
 
   function press(event) {

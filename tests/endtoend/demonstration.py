@@ -62,16 +62,22 @@ def main() -> None:
         usual = chance.lognormvariate(1, 0.7)
         instants = _instants(pipeline, now)
         runs += [_run(chance, pipeline, wrong, usual, node, at) for at in instants for node in bound]
+    # What is explained of the past asks when the pipelines came into being.
+    Pipeline.objects.update(created_at=now - timedelta(days=400), not_before=now - timedelta(days=400))
     runs.sort(key=lambda run: run.scheduled_at)
     Run.objects.bulk_create(runs)
     rollups.move([], [rollups.counted(run) for run in runs])
 
 
 def _online(chance: random.Random, nodes: list[Node], now: datetime) -> None:
+    """A week, with a gap or two."""
     for node in nodes:
-        for day in range(7, 0, -1):
-            begin = now - timedelta(days=day) + timedelta(minutes=chance.choice((0, 0, 0, 12, 95)))
-            OnlineSpan.objects.create(node=node, begins_at=begin, ends_at=now - timedelta(days=day - 1))
+        begin = now - timedelta(days=8)
+        for back in sorted(chance.sample(range(10, 160), chance.randint(0, 2)), reverse=True):
+            end = now - timedelta(hours=back)
+            OnlineSpan.objects.create(node=node, begins_at=begin, ends_at=end)
+            begin = end + timedelta(minutes=chance.choice((12, 95, 190)))
+        OnlineSpan.objects.create(node=node, begins_at=begin, ends_at=now)
 
 
 def _calendars() -> None:

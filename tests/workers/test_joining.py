@@ -242,10 +242,13 @@ class TestNodesOverTheApi:
         assert "<b>disk full" not in page
         url = f"/admin/workers/node/{node.pk}/change/"
         inline = {"refusals-TOTAL_FORMS": 0, "refusals-INITIAL_FORMS": 0}
-        refused = client.post(url, {"name": "n", "labels": "[1]", **inline})
-        assert "JSON object of texts" in refused.content.decode()
-        assert client.post(url, {"name": "n", "labels": '{"a": "b"}', **inline}).status_code == 302
+        for wrong in ("[1]", "=b", "a=", "a"):
+            refused = client.post(url, {"name": "n", "labels": wrong, **inline}).content.decode()
+            assert "Write each as name=value." in refused
+            assert wrong in refused
+        assert client.post(url, {"name": "n", "labels": "a = b\r\n\r\nrack=3 left=up", **inline}).status_code == 302
         node.refresh_from_db()
-        assert node.labels == {"a": "b"}
+        assert node.labels == {"a": "b", "rack": "3 left=up"}
+        assert "a=b\nrack=3 left=up" in client.get(url).content.decode()
         made = client.post("/admin/workers/enrolmenttoken/add/", {"uses": 1}, follow=True)
         assert "ECTS_ENROLMENT_TOKEN=ects1." in made.content.decode()

@@ -106,7 +106,7 @@ def test_a_node_that_is_renamed_hears_it_and_nothing_else_is_told(worker: Worker
     said = worker.deliver()
     assert said is not None
     assert said.name == "two"
-    form = {"name": "three", "labels": "{}", "refusals-TOTAL_FORMS": 0, "refusals-INITIAL_FORMS": 0}
+    form = {"name": "three", "labels": "a=b", "refusals-TOTAL_FORMS": 0, "refusals-INITIAL_FORMS": 0}
     Node.objects.filter(pk=worker.node).update(running=5)
     assert admin.post(f"/admin/workers/node/{worker.node}/change/", form).status_code == 302
     said = worker.deliver(running=5)

@@ -23,6 +23,7 @@ def node_facts(node: Node) -> dict[str, Any]:
     return {
         "online": availability(node, timezone.now()),
         "clock": signed_seconds(skew),
+        "refused": node.refusals.count(),
         "is_skewed": skew is not None and abs(skew) > SKEW,
         "old_token_until": node.rotated_at + OLD_TOKEN_LIFE if node.rotated_at else None,
     }
