@@ -15,7 +15,6 @@ from coordination.etcd.calls import (
     RANGE,
     READ_TRANSACT,
     REVOKE,
-    STATUS,
     TRANSACT,
     Method,
     authenticate,
@@ -41,10 +40,6 @@ class SyncEtcd:
     def endpoint(self) -> str | None:
         """The endpoint in use, or None while none is known to answer."""
         return self._connection().session.ring.in_use
-
-    def version(self, *, timeout: float = CALL_TIMEOUT) -> str:
-        """Of the etcd in use, such as 3.5.16."""
-        return str(self.call(STATUS, pb.StatusRequest(), timeout).version)
 
     def get(self, key: str, *, timeout: float = CALL_TIMEOUT) -> KeyValue | None:
         return requests.first(self.call(RANGE, requests.read(key), timeout))

@@ -2,7 +2,6 @@
 
 import re
 import secrets
-import ssl
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
@@ -14,6 +13,7 @@ from django.utils.translation import ngettext
 from coordination import crypto
 from coordination.errors import AuthenticationFailed, CoordinationError, PermissionDenied
 from coordination.etcd import EtcdAccounts, SyncEtcd
+from coordination.etcd.status import member_status
 from coordination.gateway import Delete, EtcdSettings, KeyValue, Put, SyncGateway
 from coordination.keys import Keys
 from ects_site.configuration_file import Etcd
@@ -71,56 +71,57 @@ def probe(etcd: Etcd) -> EtcdReport:
 
 def _ask(etcd: Etcd, report: EtcdReport) -> None:
     try:
-        for each in etcd.endpoints:
-            _see_version(each, etcd, report)
+        clusters = [_see_member(each, etcd, report) for each in etcd.endpoints]
+        for each, cluster in zip(etcd.endpoints, clusters, strict=True):
+            if cluster != clusters[0]:
+                facts = {"endpoint": each, "other": etcd.endpoints[0]}
+                report.refuse("endpoints", _("%(endpoint)s is of another cluster than %(other)s") % facts)
         if report.wrong:
             return
-        with closing(_client(etcd, etcd.endpoints[0])) as gateway:
+        with closing(SyncEtcd(settings_of(etcd))) as gateway:
             _write(gateway, etcd, report)
             _look(gateway, etcd, report)
         if etcd.user:
             _see_users(etcd, report)
-    except (CoordinationError, ssl.SSLError) as error:
+    except CoordinationError as error:
         report.refuse(*_in_words(error, etcd))
 
 
-def _see_version(each: str, etcd: Etcd, report: EtcdReport) -> None:
-    with closing(_client(etcd, each)) as one:
-        # First what needs a signed-in user: of the version everybody is told.
+def _see_member(each: str, etcd: Etcd, report: EtcdReport) -> int:
+    """The id of its cluster."""
+    only = replace(settings_of(etcd), endpoints=(each,))
+    with closing(SyncEtcd(only)) as one:
+        # First what needs a signed-in user: its status everybody is told.
         one.get(Keys(etcd.prefix).probe(), timeout=TIMEOUT)
-        version = one.version(timeout=TIMEOUT)
-    report.versions.append(version)
-    numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:3])
+    status = member_status(only, TIMEOUT)
+    report.versions.append(status.version)
+    facts = {"endpoint": each, "version": status.version, "said": "; ".join(status.errors)}
+    numbers = tuple(int(number) for number in re.findall(r"\d+", status.version)[:3])
     if numbers < OLDEST:
-        facts = {"endpoint": each, "version": version}
         report.refuse("endpoints", _("%(endpoint)s is etcd %(version)s: 3.4 or newer is needed") % facts)
-    report.notes.append(_("%(endpoint)s: etcd %(version)s answers") % {"endpoint": each, "version": version})
+    if status.errors:
+        report.refuse("endpoints", _("%(endpoint)s is not well: %(said)s (see docs/how-to/etcd.md)") % facts)
+    report.notes.append(_("%(endpoint)s: etcd %(version)s answers") % facts)
     if UNSAFE[0] <= numbers <= UNSAFE[1]:
         report.notes.append(_("etcd 3.5.0 to 3.5.2 can lose data in a crash: update it"))
-
-
-def _client(etcd: Etcd, only: str) -> SyncEtcd:
-    return SyncEtcd(replace(settings_of(etcd), endpoints=(only,)))
+    return status.cluster
 
 
 def _write(gateway: SyncEtcd, etcd: Etcd, report: EtcdReport) -> None:
-    """Writes a probe with a lease by the first endpoint, reads it by every one, and deletes it."""
+    """Writes a probe with a lease, reads it, and deletes it."""
     key, nonce = Keys(etcd.prefix).probe(), secrets.token_bytes(16)
     lease = gateway.grant(PROBE_LIFE, timeout=TIMEOUT)
-    gateway.transact([], [Put(key, nonce, lease.id)], timeout=TIMEOUT)
     try:
-        for each in etcd.endpoints:
-            with closing(_client(etcd, each)) as one:
-                item = one.get(key, timeout=TIMEOUT)
-            if item is None or item.value != nonce:
-                sentence = _("%(endpoint)s is a member of another cluster: what is written to the others is not in it")
-                report.refuse("endpoints", sentence % {"endpoint": each})
+        gateway.transact([], [Put(key, nonce, lease.id)], timeout=TIMEOUT)
+        item = gateway.get(key, timeout=TIMEOUT)
         gateway.transact([], [Delete(key)], timeout=TIMEOUT)
     finally:
         with suppress(CoordinationError):
             gateway.revoke(lease.id, timeout=TIMEOUT)
-    if not report.wrong:
-        report.notes.append(_("a key below %(prefix)s can be written, read and deleted") % {"prefix": etcd.prefix})
+    if item is None or item.value != nonce:
+        report.refuse("endpoints", _("what is written to etcd is not read from it: is somebody else testing there?"))
+        return
+    report.notes.append(_("a key below %(prefix)s can be written, read and deleted") % {"prefix": etcd.prefix})
 
 
 def _see_users(etcd: Etcd, report: EtcdReport) -> None:

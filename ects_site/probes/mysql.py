@@ -97,7 +97,10 @@ def _advice(mode: str, packet: int, now: datetime, converted: datetime | None) -
         said.append(_("max_allowed_packet is %(size)d MB: set 64M, for large batches of output") % size)
     if converted is None:
         said.append(
-            _("the server has no time-zone tables; ECTS needs none, but reports of your own may: mariadb-tzinfo-to-sql")
+            _(
+                "the server has no time-zone tables, so lists by day are empty in other zones than UTC: "
+                "mariadb-tzinfo-to-sql /usr/share/zoneinfo | mariadb mysql"
+            )
         )
     skew = abs((now.replace(tzinfo=UTC) - datetime.now(UTC)).total_seconds())
     if skew > MUCH_SKEW:
