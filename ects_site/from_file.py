@@ -8,6 +8,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from ects_site import configuration_file, installation
+from ects_site.configuration_file import name_in_file
 from ects_site.environment import secret_from
 from ects_site.installation import Order, Refused
 from ects_site.probes import mail
@@ -34,7 +35,13 @@ def set_up(write: Callable[[str], Any], options: dict[str, Any]) -> None:
     if options["test_mail"]:
         report = mail.send_test(configuration.notification, options["test_mail"])
         if report.wrong:
-            raise Refused("\n".join(f"notification: {sentence}" for _field, sentence in report.wrong))
+            names = {mail.TO: "--test-mail"}
+            raise Refused(
+                "\n".join(
+                    f"{names.get(field) or name_in_file('notification', field)}: {sentence}"
+                    for field, sentence in report.wrong
+                )
+            )
         write("\n".join(report.notes))
     installation.set_up(configuration, order, _teller(write))
     write(_("ECTS is set up; %(name)s may sign in.") % {"name": order.name})

@@ -35,7 +35,9 @@ def listen(bind: str, port: int, inherited: Sequence[socket.socket] = ()) -> lis
     wanted = addresses(bind)
     close(sock for sock in inherited if sock.getsockname()[0] not in (*wanted, LOOPBACK))
     kept = {sock.getsockname()[0]: sock for sock in inherited if sock.fileno() >= 0}
-    _share(kept.values(), True)
+    for sock in kept.values():
+        # A socket on all addresses can be opened beside one on the loopback if both allow it (socket(7)).
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     opened: list[socket.socket] = []
     try:
         for address in wanted:
@@ -43,11 +45,7 @@ def listen(bind: str, port: int, inherited: Sequence[socket.socket] = ()) -> lis
                 opened.append(_listener(address, port, shared=bool(kept)))
     except CannotListen:
         close(opened)
-        opened.clear()
         raise
-    finally:
-        # Else a stranger of the same user could listen beside us.
-        _share([*kept.values(), *opened], False)
     return [*kept.values(), *opened]
 
 
@@ -65,12 +63,6 @@ def close(sockets: Iterable[socket.socket]) -> None:
 def options(sockets: Iterable[socket.socket]) -> list[str]:
     """For gunicorn, which has to inherit them."""
     return [word for sock in sockets for word in ("--bind", f"fd://{sock.fileno()}")]
-
-
-def _share(sockets: Iterable[socket.socket], is_shared: bool) -> None:
-    """A socket on all addresses can be opened beside one on the loopback if both allow it (socket(7))."""
-    for sock in sockets:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(is_shared))
 
 
 def _listener(address: str, port: int, *, shared: bool) -> socket.socket:

@@ -7,8 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from select import select
 from typing import Any, NoReturn
 
@@ -17,7 +17,7 @@ from django.conf import settings
 from ects_site import installation, listening
 from ects_site.environment import env
 from ects_site.listening import LOOPBACK
-from ects_site.single import sole_owner
+from ects_site.single import CannotStart, sole_owner
 from ects_site.supervisor import python
 from ects_site.wizard import wire_home
 
@@ -36,11 +36,11 @@ Write = Callable[[str], Any]
 def run(write: Write, *, force: bool) -> None:
     """Returns when nothing came of it; after a set-up this process goes on as ``single``.
 
-    Raises installation.Refused, listening.CannotListen, single.CannotStart.
+    Raises installation.Refused, listening.CannotListen.
     """
     installation.check_is_free(force=force)
     signal.signal(signal.SIGTERM, _interrupt)
-    with sole_owner(settings.DATA_DIR):
+    with _alone():
         listeners = listening.listen(_bind(), settings.ECTS_PORT)
         token = secrets.token_urlsafe(32)
         _announce(write, token)
@@ -49,6 +49,17 @@ def run(write: Write, *, force: bool) -> None:
         write("The installation is set up; ECTS starts.")
         _become_single(listeners, with_example=said == wire_home.DONE_WITH_EXAMPLE)
     write(REASONS[said])
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    try:
+        with sole_owner(settings.DATA_DIR):
+            yield
+    except CannotStart:
+        raise installation.Refused(
+            f"ECTS, or another wizard, is running on {settings.DATA_DIR}: stop it first, or set another ECTS_DATA_DIR"
+        ) from None
 
 
 IDLE, BROKEN, STOPPED, STOPPED_AFTERWARDS = b"idle", b"broken", b"stopped", b"stopped afterwards"

@@ -11,7 +11,6 @@ from ects_site import applying, from_file
 from ects_site.configuration_file import Invalid
 from ects_site.installation import Refused
 from ects_site.listening import CannotListen
-from ects_site.single import CannotStart
 from ects_site.wizard import host
 
 
@@ -48,5 +47,5 @@ class Command(BaseCommand):
                 host.run(self.stdout.write, force=options["force"])
             else:
                 from_file.set_up(self.stdout.write, options)
-        except (Invalid, Refused, CannotListen, CannotStart) as error:
+        except (Invalid, Refused, CannotListen) as error:
             raise CommandError(str(error)) from None
