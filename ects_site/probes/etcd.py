@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 
+from django.utils.translation import get_language, ngettext, override
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from coordination import crypto
 from coordination.errors import AuthenticationFailed, CoordinationError, PermissionDenied
@@ -60,8 +60,15 @@ def probe(etcd: Etcd) -> EtcdReport:
         return report
     if context is not None:
         context.set_alpn_protocols(["h2"])
+    language = get_language() or "en"
+
+    def speaks(each: str) -> list[tuple[str, str]]:
+        # The language is a thread's own.
+        with override(language):
+            return list(endpoint.speaks(each, etcd, context))
+
     with ThreadPoolExecutor(len(etcd.endpoints)) as threads:
-        for wrong in threads.map(lambda each: list(endpoint.speaks(each, etcd, context)), etcd.endpoints):
+        for wrong in threads.map(speaks, etcd.endpoints):
             for name, sentence in wrong:
                 report.refuse(name, sentence)
     if not report.wrong:

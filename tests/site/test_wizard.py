@@ -120,9 +120,19 @@ def test_the_later_steps_say_what_is_wrong_too(begun: Wizard, tmp_path: Path) ->
 
 
 def test_it_speaks_chinese(begun: Wizard) -> None:
-    page = begun.browser.get("/setup/etcd/", headers={"Accept-Language": "zh-hans"}).text
-    assert 'lang="zh-hans"' in page
-    assert "测试并继续" in page
+    """Also what is found out in threads, what Django says of passwords, and what a file's rules say."""
+    begun.browser.headers["Accept-Language"] = "zh-hans"
+    [port] = free_ports(1)
+    wrong = begun.step("etcd", **GIVEN, endpoints=f"127.0.0.1:{port}", key_prefix="/ects")
+    assert 'lang="zh-hans"' in wrong.page
+    assert "测试并继续" in wrong.page
+    assert "连接被拒绝" in wrong.errors["endpoints"]
+    wrong = begun.step("administrator", **ADMINISTRATOR | {"password": "a", "again": "a"})
+    assert "密码太短" in wrong.errors["password"]
+    server = {"host": "127.0.0.1", "port": port, "name": "a b", "user": "u"}
+    assert "必须是1 到 64 个字母" in begun.step("database", **GIVEN, **server).errors["name"]
+    assert wrong.page.count("English") == 1
+    del begun.browser.headers["Accept-Language"]
 
 
 def test_a_variable_that_would_win_is_named(tmp_path: Path) -> None:
