@@ -83,6 +83,10 @@ def test_no_secret_is_in_it() -> None:
     assert "PASSWORD:" not in text.replace("PASSWORD_FILE:", "").replace("RANDOM_ROOT_PASSWORD:", "")
 
 
+def test_no_secret_is_built_into_an_image() -> None:
+    assert {"docker/secrets", "var"} <= set((ROOT / ".dockerignore").read_text().split())
+
+
 def test_what_is_prepared_is_for_nobody_else_and_stays(prepared: Path) -> None:
     secrets = prepared / "secrets"
     assert stat.S_IMODE(secrets.stat().st_mode) == 0o700
