@@ -32,8 +32,8 @@ def record_trial(task: Task, node: Node, run: UUID, **kwargs: Any) -> None:
 @receiver(kill_ordered)
 def record_kill(run: Run, **kwargs: Any) -> None:
     """The run and where it was going."""
-    told = {"node_name": [None, run.node_name]}
-    write(Run, run.uuid, str(run), Entry.What.KILLED, [part(Run, told, key=run.uuid, what=Entry.What.ADDED)])
+    told = {"node_name": [None, run.node_name], "scheduled_at": [None, run.scheduled_at.isoformat()]}
+    write(Run, run.uuid, run.pipeline_name, Entry.What.KILLED, [part(Run, told, key=run.uuid, what=Entry.What.ADDED)])
 
 
 def _record_order(

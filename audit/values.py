@@ -5,6 +5,7 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
+from django.contrib.auth.models import Permission
 from django.db.models import Field, ForeignKey, Model
 
 from audit.watched import Watched
@@ -47,8 +48,14 @@ def difference(watched: Watched, before: Row | None, after: Row | None) -> dict[
 
 
 def names(objects: Iterable[Model]) -> list[str]:
-    """Sorted."""
-    return sorted(str(each) for each in objects)
+    """Sorted, and in no language."""
+    return sorted(_name(each) for each in objects)
+
+
+def _name(one: Model) -> str:
+    if isinstance(one, Permission):
+        return f"{one.content_type.app_label}.{one.codename}"
+    return str(one)
 
 
 def _plain(value: Any) -> Any:

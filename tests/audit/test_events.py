@@ -46,7 +46,8 @@ def test_runs_trials_and_kills(console: Console, client: Client) -> None:
     client.post(reverse("admin:pipelines_run_kill", args=[run.uuid]))
     entry = last()
     assert (entry.kind, entry.what, entry.object, entry.by) == ("logs.run", "killed", str(run.uuid), "ann")
-    assert lines(entry) == [f"+ Node:  → {run.node_name}"]
+    assert entry.name == "nightly"
+    assert lines(entry)[0] == f"+ Node:  → {run.node_name}"
 
 
 def test_what_etcd_did_not_take_was_not_ordered(console: Console, client: Client) -> None:
