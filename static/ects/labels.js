@@ -20,7 +20,13 @@
       }
     }
   };
+  // The palette's button is a sign alone; its field says what both are for.
+  const nameSearch = () => {
+    const field = document.getElementById("search-input-command");
+    document.getElementById("command-submit")?.setAttribute("aria-label", field.placeholder);
+  };
   const name = () => {
+    nameSearch();
     nameCells();
     nameBoxes();
   };

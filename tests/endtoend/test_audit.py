@@ -23,7 +23,7 @@ def test_a_change_is_read_where_it_was_made(ects: Installation, page: Page) -> N
     expect(newest.locator("dt")).to_have_text(["Schedule"])
     expect(newest.locator("dd")).to_have_text("0 0 * * * → 30 0 * * *")
     expect(page.locator(".ects-journal > li")).to_have_count(2)
-    page.get_by_label("Change", exact=True).select_option(label="Added")
+    page.locator("select[name=what]").select_option(label="Added")
     page.get_by_role("button", name="Show").click()
     added = page.locator(".ects-journal > li")
     expect(added).to_have_count(1)
