@@ -14,6 +14,7 @@ from unfold.admin import ModelAdmin
 
 from audit import feed, pages, sight
 from audit.models import Entry
+from audit.pages import Wanted
 from audit.question import Question, asked, key
 from audit.watched import KINDS
 from logs import days
@@ -58,8 +59,9 @@ class EntryAdmin(ModelAdmin):
         question = asked(request.GET.dict())
         visible = sight.visible_kinds(request.user)
         before, after = (key(request.GET.get(name, "")) for name in ("before", "after"))
-        page = pages.page(question.wanted(visible), SIZE, before=before, after=after)
-        bar = _bar(question, visible)
+        wanted = question.wanted(visible)
+        page = pages.page(wanted, SIZE, before=before, after=after)
+        bar = {**_bar(question, visible), **_object(wanted)}
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -94,7 +96,6 @@ def _bar(question: Question, visible: list[str]) -> dict[str, Any]:
     """What the filters above the list show."""
     day, today = question.day, localtime(now()).date()
     model = KINDS[question.kind][0] if question.kind else None
-    address = sight.address(question.kind, question.object) if question.object else ""
     whats = [what for kind in visible for what in KINDS[kind][1] if question.kind in ("", kind)]
     return {
         "question": question,
@@ -103,14 +104,25 @@ def _bar(question: Question, visible: list[str]) -> dict[str, Any]:
         "people": list(User.objects.order_by("username").values_list("username", flat=True)[:OFFERED]),
         "unnamed": feed.unnamed(),
         "object": _object_name(question),
-        "object_url": address,
-        "versions_url": f"{address.removesuffix('change/')}versions/" if address and hasattr(model, "history") else "",
         "objects": [str(one) for one in model._default_manager.all()[:OFFERED]] if model not in (None, Run) else [],
         "day": day.isoformat() if day else "",
         "today": today.isoformat(),
         "day_before": _url(question, day=days.moved(day, -1)) if day else "",
         "day_after": _url(question, day=days.moved(day, 1)) if day and day < today else "",
         "zone": str(get_current_timezone()),
+    }
+
+
+def _object(wanted: Wanted) -> dict[str, str]:
+    """Where the one object is shown that was asked for, and its versions."""
+    found = sight.addresses(Entry(kind=kind, object=key) for kind, key in wanted.objects or ())
+    if len(found) != 1:
+        return {}
+    [((kind, _key), address)] = found.items()
+    has_versions = hasattr(KINDS[kind][0], "history")
+    return {
+        "object_url": address,
+        "versions_url": f"{address.removesuffix('change/')}versions/" if has_versions else "",
     }
 
 

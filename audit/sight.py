@@ -24,11 +24,6 @@ def kind_name(kind: str) -> str:
     return str(capfirst(KINDS[kind][0]._meta.verbose_name)) if kind in KINDS else kind
 
 
-def address(kind: str, key: str) -> str:
-    """The page of one object; empty when there is none."""
-    return addresses([Entry(kind=kind, object=key)]).get((kind, key), "")
-
-
 def addresses(entries: Iterable[Entry]) -> dict[tuple[str, str], str]:
     """The pages of those objects that still exist, by (kind, key)."""
     wanted: dict[str, set[str]] = {}
