@@ -47,6 +47,7 @@ class Network:
         self._number = 1
         self._cuts: dict[str, tuple[str, ...]] = {}
         self._holders: list[subprocess.Popen[bytes]] = []
+        self._ports: list[str] = []
         _run("ip", "link", "set", "lo", "up")
         _run("ip", "link", "add", BRIDGE, "type", "bridge")
         _run("ip", "address", "add", f"{HERE}/24", "dev", BRIDGE)
@@ -88,14 +89,20 @@ class Network:
             _element("delete", name, host)
 
     def close(self) -> None:
-        """Ends all hosts; what runs there loses its network."""
+        """Ends all hosts; what runs there loses its network. Another switch may be made then."""
+        for port in self._ports:
+            _run("ip", "link", "delete", port)
         for holder in self._holders:
             holder.kill()
             holder.wait()
+        _run("ip", "link", "delete", BRIDGE)
+        _run("nft", "delete", "table", "bridge", BRIDGE)
 
     def _next(self, name: str) -> Host:
         self._number += 1
-        return Host(name, f"{SUBNET}.{self._number}", f"to-{name}")
+        host = Host(name, f"{SUBNET}.{self._number}", f"to-{name}")
+        self._ports.append(host.port)
+        return host
 
 
 def _element(what: str, name: str, host: Host) -> None:

@@ -13,11 +13,12 @@ def test_what_is_seen_in_a_world_of_its_own() -> None:
     )
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)
-    assert seen["ways"] == {
+    ways = {
         "none": [True, True],
         "both": [False, False],
         "in": [True, False],
         "out": [False, True],
         "restored": [True, True],
     }
+    assert seen["ways"] == [ways, ways]
     assert seen["left"] == {"of n1": ["sleep 600"], "of n2": [], "of all": ["sleep 600"], "at the end": []}
