@@ -8,7 +8,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.password_validation import validate_password
@@ -162,6 +163,15 @@ def set_up(configuration: Configuration, order: Order, say: Say) -> None:
     environment.write_settings_file(kept | wanted)
 
 
+@contextmanager
+def _ended_with_us(process: "subprocess.Popen[str]") -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        process.terminate()
+        raise
+
+
 def _as_variables(keys_of_others: Mapping[str, str]) -> dict[str, str]:
     return {f"ECTS_{name}": value for name, value in keys_of_others.items()}
 
@@ -183,8 +193,10 @@ def _apply(wanted: Mapping[str, str], order: Order, say: Say) -> None:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        # Ctrl-C goes to this process alone, which ends that one.
+        start_new_session=True,
     )
-    with process:
+    with process, _ended_with_us(process):
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(msgjson.encode(order).decode())

@@ -34,9 +34,9 @@ Write = Callable[[str], Any]
 
 
 def run(write: Write, *, force: bool) -> None:
-    """Returns when nothing came of it; after a set-up this process goes on as ``single``.
+    """After the set-up this process goes on as ``single``; it returns when it was stopped between the two.
 
-    Raises installation.Refused, listening.CannotListen.
+    Raises installation.Refused when nothing came of it, listening.CannotListen.
     """
     installation.check_is_free(force=force)
     signal.signal(signal.SIGTERM, _interrupt)
@@ -45,10 +45,13 @@ def run(write: Write, *, force: bool) -> None:
         token = secrets.token_urlsafe(32)
         _announce(write, token)
         said = _serve(listeners, token, force=force)
-    if said not in REASONS:
-        write("The installation is set up; ECTS starts.")
-        _become_single(listeners, with_example=said == wire_home.DONE_WITH_EXAMPLE)
-    write(REASONS[said])
+    if said == STOPPED_AFTERWARDS:
+        write("Ended. The installation is set up: manage.py single starts it.")
+        return
+    if said in REASONS:
+        raise installation.Refused(REASONS[said])
+    write("The installation is set up; ECTS starts.")
+    _become_single(listeners, with_example=said == wire_home.DONE_WITH_EXAMPLE)
 
 
 @contextmanager
@@ -65,7 +68,6 @@ def _alone() -> Iterator[None]:
 IDLE, BROKEN, STOPPED, STOPPED_AFTERWARDS = b"idle", b"broken", b"stopped", b"stopped afterwards"
 REASONS = {
     STOPPED: "Ended; nothing is changed.",
-    STOPPED_AFTERWARDS: "Ended. The installation is set up: manage.py single starts it.",
     IDLE: f"Nobody has used the wizard for {LIFE / 60:.0f} minutes: it ends, and nothing is changed. Run it again.",
     BROKEN: "The wizard's web process has ended, see above; nothing is kept of what was typed. Run it again.",
 }

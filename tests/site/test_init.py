@@ -18,7 +18,7 @@ from coordination.etcd import SyncEtcd
 from coordination.gateway import EtcdSettings
 from ects_site.probes.contents import UNFINISHED
 from tests.etcd_server import EtcdServer, wait_until
-from tests.site.processes import environment, manage, mentioning, running
+from tests.site.processes import environment, manage, mentioning, running, wait_for_line
 
 WHO = ("--name", "boss", "--email", "boss@example.org", "--pass", "first password")
 
@@ -159,6 +159,20 @@ def _tables(cursor: Any, database: str) -> list[str]:
 
 def _count(cursor: Any, database: str) -> int:
     return len(_tables(cursor, database))
+
+
+def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = _file(tmp_path, {})
+    command = [sys.executable, "manage.py", "init", "--mode", "json", "--path", path, *WHO]
+    with running(tmp_path / "log", command, environment(tmp_path / "var")) as process:
+        wait_for_line(tmp_path / "log", "Tables", 60)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(30) == 1
+    said = (tmp_path / "log").read_text()
+    assert "Ended; its settings are not kept." in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "var" / "settings.env").exists()
+    wait_until(lambda: not mentioning(str(tmp_path / "var")), "all of it is dead", 30)
 
 
 def test_settings_of_other_origin_are_kept(tmp_path: Path) -> None:

@@ -49,3 +49,5 @@ class Command(BaseCommand):
                 from_file.set_up(self.stdout.write, options)
         except (Invalid, Refused, CannotListen) as error:
             raise CommandError(str(error)) from None
+        except KeyboardInterrupt:
+            raise CommandError("Ended; its settings are not kept.") from None
