@@ -120,7 +120,7 @@ def test_a_calendars_entries_are_its_own(admin: Client) -> None:
 
 def test_an_action_on_several_is_an_entry_for_each_that_belong_together(admin: Client) -> None:
     made = [makers.pipeline(name, tasks=[makers.task(name)], nodes=[]) for name in ("a", "b", "c")]
-    body = {"action": "pause_selected", "_selected_action": [str(one.pk) for one in made[:2]]}
+    body = {"action": "pause_selected", "_selected_action": [str(one.pk) for one in made[:2]], "confirmed": "1"}
     admin.post(reverse("admin:pipelines_pipeline_changelist"), body)
     found = [entry for entry in entries(kind=PIPELINE, what="changed") if entry.by == "ann"]
     assert [(entry.name, lines(entry)) for entry in found] == [("a", ["Paused: no → yes"]), ("b", ["Paused: no → yes"])]
@@ -154,7 +154,7 @@ def test_deleting_a_node_takes_it_out_of_pipelines_and_says_so(admin: Client) ->
 
 def test_revoking_says_that_the_token_went(admin: Client) -> None:
     node = makers.node("web-1", token_digest="abc")
-    body = {"action": "revoke", "_selected_action": [str(node.pk)]}
+    body = {"action": "revoke", "_selected_action": [str(node.pk)], "confirmed": "1"}
     admin.post(reverse("admin:workers_node_changelist"), body)
     assert Node.objects.get().token_digest == ""
     assert lines(last(kind="workers.node")) == ["Token: set → "]
