@@ -57,7 +57,7 @@ def test_from_the_printed_address_to_a_run_that_succeeded(browser: Browser, tmp_
             page.goto(f"{_url(it)}/admin/logs/run/")
             return page.locator("#result_list", has_text="Succeeded").count() > 0
 
-        wait_for("the example has run", has_succeeded, 60)
+        wait_for("the example has run", has_succeeded, 120)
         page.goto(f"{_url(it)}/setup/etcd/")
         assert page.url == f"{_url(it)}/admin/", "the wizard's addresses lead to the console"
     assert complaints == []
