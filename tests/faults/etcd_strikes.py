@@ -53,7 +53,7 @@ def compact(stage: Stage, chance: random.Random, seconds: float) -> None:
     with stage.victim(chance) as worker:
         stage.network.cut(worker.host)
         time.sleep(seconds)
-        stage.leader().api("kv/compaction", {"revision": stage.view.revision(), "physical": True})
+        stage.security.compact([stage.leader().endpoint], stage.view.revision())
         stage.network.restore(worker.host)
 
 
@@ -65,6 +65,7 @@ def wipe(stage: Stage, chance: random.Random, seconds: float) -> None:
             server.wipe()
         time.sleep(seconds)
         _start(stage.etcd)
+        stage.set_up()
         stage.wait_settled()
 
 

@@ -1,4 +1,5 @@
-"""A whole installation on hosts of its own: etcd, MariaDB, the console, masters, workers. All of it can be harmed."""
+"""A whole installation on hosts of its own: etcd with TLS and passwords, MariaDB, the console, masters, workers. All of
+it can be harmed."""
 
 import random
 import secrets
@@ -10,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from threading import Condition
 
@@ -17,6 +19,7 @@ import httpx
 
 from tests import etcd_server
 from tests.endtoend.client import Client, wait_for
+from tests.etcd_security import Security
 from tests.etcd_server import EtcdServer
 from tests.faults import parts, workers
 from tests.faults.account import Account, Exclusive
@@ -80,6 +83,7 @@ class Stage:
         self.troubles: list[Trouble] = []
         self.orphans: list[Violation] = []
         self.network: Network
+        self.security: Security
         self.etcd: list[EtcdServer]
         self.database: MariaDB
         self.web: Part
@@ -91,6 +95,7 @@ class Stage:
         self.view: View
         self._free: list[Worker] = []
         self._freed = Condition()
+        self._papers: dict[str, str]
         self._environment: dict[str, str]
         self._stack = ExitStack()
 
@@ -119,12 +124,16 @@ class Stage:
 
     def _start_etcd(self, stack: ExitStack) -> None:
         hosts = [self.network.host(f"etcd{number}") for number in range(self._sizes[0])]
+        self.security = Security(self.directory / "papers", [host.address for host in hosts])
+        settings = self.security.server_settings()
         self.etcd = [
-            EtcdServer(self.directory / host.name, name=host.name, address=host.address, prefix=host.prefix)
+            EtcdServer(self.directory / host.name, name=host.name, address=host.address, prefix=host.prefix, **settings)
             for host in hosts
         ]
         stack.enter_context(etcd_server.together(self.etcd))
-        self.view = View(self.endpoints)
+        endpoints = [server.endpoint for server in self.etcd]
+        self._papers = self.security.environment(endpoints)
+        self.view = View(self.security.settings(endpoints))
         stack.callback(self.view.close)
 
     def _start_console(self, stack: ExitStack) -> None:
@@ -136,11 +145,11 @@ class Stage:
         self._environment = environment(
             data,
             ECTS_DATABASE_URL=self.database.url,
-            ECTS_ETCD_ENDPOINTS=",".join(self.endpoints),
             ECTS_SERVER_URL=f"http://{host.address}:{WEB_PORT}",
+            **self._papers,
         )
         self.console = Client(self._environment["ECTS_SERVER_URL"])
-        self._manage("setup", ECTS_ADMIN_PASSWORD=password)
+        self.set_up(ECTS_ADMIN_PASSWORD=password)
         self.web = parts.web(host, WEB_PORT, self._environment, self.directory)
         hosts = [self.network.host(f"master{number}") for number in range(2)]
         self.masters = [parts.master(host, self._environment, self.directory) for host in hosts]
@@ -150,9 +159,10 @@ class Stage:
         self.wait_ready()
         self.console.sign_in(password)
 
-    def _manage(self, *arguments: str, **more: str) -> None:
+    def set_up(self, **more: str) -> None:
+        """What an operator does in the beginning, and again when etcd was started empty: it is to ask for passwords."""
         done = subprocess.run(
-            [sys.executable, "manage.py", *arguments],
+            [sys.executable, "manage.py", "setup", "--secure-etcd"],
             cwd=ROOT,
             env=self._environment | more,
             stdin=subprocess.DEVNULL,
@@ -235,7 +245,7 @@ class Stage:
         """They fire no more; as they are known from then on."""
         ended = datetime.now(UTC)
         for pipeline in pipelines:
-            wait_for("it is disabled", lambda name=pipeline.document.pipeline: self._has_disabled(name), 60)
+            wait_for("it is disabled", partial(self._has_disabled, pipeline.document.pipeline), 60)
         return [replace(pipeline, ended=ended) for pipeline in pipelines]
 
     def _has_disabled(self, pipeline: str) -> bool:
@@ -246,10 +256,6 @@ class Stage:
         return False
 
     # -- those concerned ----------------------------------------------------------------------------------------
-
-    @property
-    def endpoints(self) -> list[str]:
-        return [server.endpoint for server in self.etcd]
 
     @contextmanager
     def victim(self, chance: random.Random, *, guest: bool | None = None) -> Iterator[Worker]:
@@ -293,12 +299,7 @@ class Stage:
         """The etcd node that leads."""
 
         def probe() -> EtcdServer | None:
-            for server in self.etcd:
-                with suppress(OSError):
-                    status = server.api("maintenance/status")
-                    if status["header"]["member_id"] == status.get("leader"):
-                        return server
-            return None
+            return next((server for server in self.etcd if server.leads()), None)
 
         leader = wait_for("etcd has a leader", probe)
         assert leader is not None

@@ -1,6 +1,6 @@
 """What etcd holds, seen from outside. Whatever cannot be read now, for want of an etcd, is None."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from coordination import crypto, documents, fires
 from coordination.documents import PipelineDocument, Presence
@@ -14,9 +14,9 @@ from coordination.keys import Keys
 class View:
     """Reads as the console would. Close it at the end."""
 
-    def __init__(self, endpoints: Sequence[str]) -> None:
+    def __init__(self, settings: EtcdSettings) -> None:
         self._keys = Keys()
-        self._gateway = SyncEtcd(EtcdSettings(tuple(endpoints)))
+        self._gateway = SyncEtcd(settings)
 
     def close(self) -> None:
         """Frees the connection."""
