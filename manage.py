@@ -19,8 +19,9 @@ def main(arguments: list[str]) -> None:
     try:
         execute_from_command_line(arguments)
     except ModuleNotFoundError as error:
-        if (Path(__file__).parent / str(error.name).partition(".")[0]).exists():
-            raise
+        here, package = Path(__file__).parent, str(error.name).partition(".")[0]
+        if (here / package).exists() and (here / "ects_site" / "settings.py").exists():
+            raise  # A module of ours, in a checkout that has all of them: that is an error in one.
         sys.exit(f"{error}: install requirements.txt (requirements-worker.txt is enough for runworker only)")
 
 

@@ -15,7 +15,7 @@ from django.db import close_old_connections
 from django.utils import timezone
 from msgspec import DecodeError
 
-from coordination import documents, fires
+from coordination import documents, fires, servicemanager
 from coordination.connectivity import Connectivity
 from coordination.documents import Presence
 from coordination.election import Election
@@ -100,7 +100,10 @@ class Master:
             listener = Listener(listen, self._metrics.pages, token=settings.ECTS_METRICS_TOKEN)
             duties["health and metrics"] = listener.run
         tasks = [asyncio.create_task(self._keep(name, work)) for name, work in duties.items()]
+        tell = servicemanager.teller(os.environ)
+        tell("READY=1")
         await self._stop.wait()
+        tell("STOPPING=1")
         _leave_within(STOP_WITHIN)
         for task in tasks:
             task.cancel()

@@ -13,6 +13,7 @@ import logs.api
 import pipelines.api
 import tasks.api
 import workers.api
+import workers.program
 from ects_site.api import TokenView
 from ects_site.dashboard.page import next_hour
 from ects_site.health import healthz, readyz
@@ -49,6 +50,7 @@ urlpatterns = [
     path("healthz", healthz),
     path("readyz", readyz),
     path("metrics", metrics),
+    path("join/worker.tar.gz", workers.program.download, name="worker-program"),
     path("i18n/", include("django.conf.urls.i18n")),
     path("admin/next-hour/", admin.site.admin_view(next_hour), name="next-hour"),
     path("admin/<slug:app>/<slug:model>/<str:key>/history/", admin.site.admin_view(audit.views.of_object)),

@@ -174,6 +174,7 @@ class ApplicantSerializer(serializers.Serializer):
     version = serializers.CharField(max_length=50, allow_blank=True, default="")
     description = serializers.CharField(max_length=500, allow_blank=True, default="")
     node = serializers.UUIDField(allow_null=True, default=None)
+    labels = LabelsField(default=dict)
 
     def validate_public_key(self, value: str) -> bytes:
         """32 bytes in base64."""

@@ -6,7 +6,8 @@ way can plant another. Only the SHA-256 of the secret is stored; uses are taken 
 
 import hashlib
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -36,7 +37,7 @@ class Taken(Exception):
 @dataclass(frozen=True, slots=True)
 class Applicant:
     """What a host says of itself when it asks to join. ``public_key``: 32 bytes (X25519). ``node``: the one that it
-    wants to be."""
+    wants to be. ``labels`` count the first time; afterwards those of the console do."""
 
     name: str
     public_key: bytes
@@ -44,6 +45,7 @@ class Applicant:
     host: str = ""
     version: str = ""
     description: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
     node: UUID | None = None
 
 
@@ -167,6 +169,8 @@ def _take_use(row: EnrolmentToken, now: datetime) -> None:
 
 def _admit(node: Node, applicant: Applicant, row: EnrolmentToken, digest: str, now: datetime) -> None:
     node.description = applicant.description or node.description
+    if node.enrolled_at is None:
+        node.labels = {**applicant.labels, **node.labels}
     node.public_key = applicant.public_key
     node.machine_id = applicant.machine_id
     node.host = applicant.host

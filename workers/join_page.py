@@ -1,7 +1,6 @@
 """The page that adds a node: makes an enrolment token, shows the line to paste, and the host when it arrives."""
 
 import shlex
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -9,15 +8,22 @@ from django import forms
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from workers import enrolment
 from workers.labels import LabelsField
 from workers.models import EnrolmentToken, Node
+from workers.program import program
 
 HOURS = [(1, _("an hour")), (24, _("a day")), (168, _("a week"))]
-RECENT = timedelta(minutes=5)
+USERS = [
+    ("", _("A user of its own: jobs have its rights and no others")),
+    ("root", _("root: each step may name the user that it runs as, as in root's crontab")),
+]
+DIRECTORY = "/opt/ects"
+"""Where the program goes on a host that has nothing of it."""
 
 
 class JoinForm(forms.Form):
@@ -35,6 +41,12 @@ class JoinForm(forms.Form):
         label=_("Labels"),
         max_length=500,
         help_text=_("Separated by spaces, such as site=berlin disk=ssd; pipelines may ask for them."),
+    )
+    user = forms.ChoiceField(
+        label=_("The service runs as"),
+        choices=USERS,
+        required=False,
+        help_text=_("On a host without this project, where the line installs a service."),
     )
     uses = forms.IntegerField(label=_("Hosts that may use the line"), min_value=1, max_value=1000, initial=1)
     hours = forms.TypedChoiceField(label=_("Valid for"), choices=HOURS, coerce=int, initial=24)
@@ -64,24 +76,43 @@ def page(request: HttpRequest, site: dict[str, Any], node: Node | None) -> HttpR
             expires_in=3600 * wish["hours"],
             user=request.user,
         )
-        server = request.build_absolute_uri("/").rstrip("/")
-        options = _options(server, wish, node)
+        options = _options(request.build_absolute_uri("/").rstrip("/"), wish, node)
         context |= {
             "row": row,
-            "line": f"ECTS_ENROLMENT_TOKEN={token} .venv/bin/python manage.py runworker {options}",
+            "line": f"ECTS_ENROLMENT_TOKEN={token} .venv/bin/python manage.py runworker {shlex.join(options)}",
+            "bare": _bare(request.build_absolute_uri(reverse("worker-program")), token, [*options, *_user(wish)]),
             "is_plain": not request.is_secure(),
         }
     return TemplateResponse(request, "admin/workers/node/join.html", context)
 
 
-def _options(server: str, wish: dict[str, Any], node: Node | None) -> str:
+def _bare(address: str, token: str, options: list[str]) -> str:
+    """Gets the program and compares it with what this console has; then it installs the service. With curl or wget,
+    as root or by sudo."""
+    get = shlex.quote(address)
+    steps = [
+        "f=$(mktemp)",
+        f"{{ curl -fsSo $f {get} || wget -qO $f {get}; }}",
+        f'echo "{program().digest}  $f" | sha256sum -c --quiet',
+        f"$(command -v sudo) mkdir -p {DIRECTORY}",
+        f"$(command -v sudo) tar -xzf $f -C {DIRECTORY}",
+        f"ECTS_ENROLMENT_TOKEN={token} {DIRECTORY}/scripts/join {shlex.join(options)}",
+    ]
+    return " && ".join(steps)
+
+
+def _user(wish: dict[str, Any]) -> list[str]:
+    return ["--user", wish["user"]] if wish["user"] else []
+
+
+def _options(server: str, wish: dict[str, Any], node: Node | None) -> list[str]:
     words = ["--server", server]
     if node is not None:
         words += ["--rejoin"]
     elif wish["name"]:
         words += ["--name", wish["name"]]
     words += [word for name, text in wish["label"].items() for word in ("--label", f"{name}={text}")]
-    return shlex.join(words)
+    return words
 
 
 def arrivals(request: HttpRequest, token: int) -> HttpResponse:

@@ -42,11 +42,22 @@ find_python() {
     return 1
 }
 
+# includes REQUIREMENTS WANTED: whether what the one file asks for includes the other.
+includes() {
+    local other
+    [ "$1" = "$2" ] && return 0
+    [ -f "$1" ] || return 1
+    for other in $(sed -n 's/^-r //p' "$1"); do includes "$other" "$2" && return 0; done
+    return 1
+}
+
 # make_venv DIRECTORY REQUIREMENTS: a virtual environment that holds these requirements; quick when nothing changed.
 make_venv() {
-    local directory=$1 requirements=$2 python stamp
-    stamp=$(cat requirements*.txt | sha256sum | cut -c1-32)-$requirements
-    [ "$(cat "$directory/.stamp" 2>/dev/null)" = "$stamp" ] && return 0
+    local directory=$1 requirements=$2 python version stamp held
+    version=$(cat requirements*.txt | sha256sum | cut -c1-32)
+    stamp=$version-$requirements
+    held=$(cat "$directory/.stamp" 2>/dev/null || true)
+    [ "${held%%-*}" = "$version" ] && includes "${held#*-}" "$requirements" && return 0
     python=$(find_python)
     if [ ! -x "$directory/bin/python" ]; then
         "$python" -c 'import ensurepip, venv' 2>/dev/null \

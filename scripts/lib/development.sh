@@ -7,6 +7,8 @@ prepare_development() {
     install_packages etcd-server mariadb-server chromium gcc pkg-config libmariadb-dev gettext
     # For the tests of faults: hosts, networks that can be cut, slow disks, and a kernel whose clock can be set.
     install_packages util-linux iproute2 nftables strace user-mode-linux
+    # systemd judges the units.
+    install_packages systemd
     if [ ! -d .venv ]; then
         local python version
         python=$(find_python)

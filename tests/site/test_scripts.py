@@ -14,6 +14,9 @@ SCRIPTS = [
     "scripts/simulate",
     "scripts/newest-etcd",
     "scripts/faults",
+    "scripts/join",
+    "scripts/service",
+    "scripts/bare-host",
     ".ci/run",
 ]
 

@@ -48,10 +48,10 @@ def start(live_server: Any, tmp_path: Path) -> Start:
 
 def test_a_host_becomes_the_node_that_was_made_for_it(start: Start) -> None:
     node = Node.objects.create(name="shop", description="before")
-    admitted = start(token(), node=str(node.pk), description="in the cellar", name="ignored")
+    admitted = start(token(), node=str(node.pk), description="in the cellar", name="ignored", label=["site=a=b"])
     assert (admitted.identity.node, admitted.identity.name) == (str(node.pk), "shop")
     node.refresh_from_db()
-    assert (node.name, node.description) == ("shop", "in the cellar")
+    assert (node.name, node.description, node.labels) == ("shop", "in the cellar", {"site": "a=b"})
     assert "rename it in the console" in admitted.remarks[1]
 
 
@@ -125,6 +125,8 @@ def test_what_is_missing_is_named(start: Start, tmp_path: Path) -> None:
     start(token())
     with pytest.raises(IdentityError, match="to join again as web-1, give"):
         start(rejoin=True)
+    again = token(node=Node.objects.get().pk)
+    assert start(again, rejoin=True, server="").identity.server_url == start.wish.server, "of the same console"
 
 
 def test_a_console_that_is_away_is_worth_another_try(start: Start) -> None:

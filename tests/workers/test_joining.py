@@ -110,6 +110,21 @@ class TestEnrolment:
         answer = enrol(token(node=node.pk), "whatever", other).json()
         assert (answer["node"], answer["name"]) == (str(node.pk), "web-1")
 
+    def test_labels_count_when_it_joins_for_the_first_time(self) -> None:
+        Node.objects.create(name="web-1", labels={"site": "paris"})
+
+        def join(key: bytes, labels: Any, text: str) -> Any:
+            public = base64.b64encode(key * 32).decode()
+            body = {"token": text, "name": "web-1", "public_key": public, "labels": labels}
+            return Client().post("/api/v1/enrol/", body, content_type="application/json")
+
+        assert join(b"a", {"site": 1, "disk": {}}, token()).status_code == 400
+        assert join(b"a", {"site": "berlin", "disk": "ssd"}, token()).status_code == 200
+        node = Node.objects.get()
+        assert node.labels == {"site": "paris", "disk": "ssd"}, "what the console says wins"
+        assert join(b"b", {"disk": "hdd", "more": "x"}, token(node=node.pk)).status_code == 200
+        assert Node.objects.get().labels == {"site": "paris", "disk": "ssd"}
+
     @pytest.mark.parametrize("key", ["", "x", "AAAA", "é", PUBLIC + "A", 7])
     def test_a_bad_key_is_a_400(self, key: Any) -> None:
         assert enrol(token(), public_key=key).status_code == 400

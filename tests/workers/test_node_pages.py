@@ -12,6 +12,7 @@ from django.utils import timezone
 from tests.workers.test_joining import enrol
 from workers import online
 from workers.models import EnrolmentToken, Node, OnlineSpan
+from workers.program import program
 
 pytestmark = pytest.mark.django_db
 
@@ -68,6 +69,11 @@ def test_a_node_is_added(admin: Client) -> None:
     token = re.search(r"ECTS_ENROLMENT_TOKEN=(\S+)", line)
     assert token
     assert "--name &#x27;web 1&#x27; --label site=berlin --label disk=ssd" in line
+    bare = re.search(r'<code id="bare"[^>]*>(.*?)</code>', page)
+    assert bare
+    assert f"echo &quot;{program().digest}  $f&quot; | sha256sum -c" in bare[1]
+    assert f"ECTS_ENROLMENT_TOKEN={token[1]} /opt/ects/scripts/join --server http://testserver" in bare[1]
+    assert "--user" not in bare[1]
     row = EnrolmentToken.objects.get()
     assert row.uses == 1
     arrivals = f"/admin/workers/node/arrivals/{row.pk}/"
@@ -76,6 +82,14 @@ def test_a_node_is_added(admin: Client) -> None:
     assert enrol(token[1], name="web 1").status_code == 200
     assert "web 1" in _text(admin.get(arrivals))
     assert Node.objects.get().name == "web 1"
+
+
+def test_the_service_may_run_as_root(admin: Client) -> None:
+    page = admin.post(ADD, {"name": "", "label": "", "user": "root", "uses": 1, "hours": 1}).content.decode()
+    assert "--user root</code>" in page
+    assert "--user" not in _line(page), "whoever starts it in a terminal is who runs it"
+    refused = admin.post(ADD, {"name": "", "label": "", "user": "x; reboot", "uses": 1, "hours": 1}).content.decode()
+    assert "reboot</code>" not in refused
 
 
 @pytest.mark.parametrize(

@@ -39,12 +39,12 @@ def enrol(
     state_dir: Path,
     server_url: str,
     token: str,
-    about: Mapping[str, str],
+    about: Mapping[str, Any],
     *,
     insecure: bool = False,
 ) -> Identity:
     """Exchanges an enrolment token for an identity and keeps it. ``about`` has name, machine_id, host, version, and may
-    have description, and the id of the node that this host is to be: it becomes that one or none.
+    have description, labels, and the id of the node that this host is to be: it becomes that one or none.
 
     The key pair is kept before the request is made, so that a repetition after a lost answer is the same request.
     Raises IdentityError.

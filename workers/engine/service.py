@@ -9,6 +9,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from coordination import servicemanager
 from coordination.connectivity import Connectivity
 from coordination.crypto import CannotOpen, unseal
 from coordination.documents import PipelineDocument
@@ -53,6 +54,9 @@ log = logging.getLogger(__name__)
 SYNC_PATIENCE = 3.0
 """Seconds that a starting worker waits for etcd's word before it fires from what it remembers."""
 
+STOP_PATIENCE = 60.0
+"""Seconds beyond the grace that a stopping worker may take before its service manager loses patience."""
+
 SHIP_PATIENCE = 5.0
 """Seconds that a stopping worker takes to deliver what it has; the rest is delivered after the next start."""
 
@@ -93,6 +97,7 @@ class Service:
         self._stop = asyncio.Event()
         self._stopping = False
         self._is_ready = False
+        self._tell = servicemanager.teller(environ)
         self._set_back = SetBack(clock)
         self._guard: Guard
         self._hands: Hands
@@ -242,6 +247,7 @@ class Service:
         # What is here now stays for long: looking through all of it for garbage takes a second at 100,000 pipelines.
         gc.freeze()
         log.info("node %s (%s) is ready", self._orders.name, self._identity.node)
+        self._tell(f"READY=1\nSTATUS=node {self._orders.name}")
 
     def _make_definitions(self, generations: dict[str, int]) -> Definitions:
         return Definitions(
@@ -258,6 +264,8 @@ class Service:
 
     async def _end(self) -> None:
         self._stopping, self._is_ready = True, False
+        patience = round((self._options.grace + STOP_PATIENCE) * 1e6)
+        self._tell(f"STOPPING=1\nSTATUS=waiting for runs to end\nEXTEND_TIMEOUT_USEC={patience}")
         await self._supervisor.stop("timer")
         await self._shared.settle()
         log.info("stopping; %d runs are going", self._dispatcher.running)

@@ -1,8 +1,9 @@
 """Who this host is when it starts: the identity that it keeps, or a new one for an enrolment token."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -14,8 +15,9 @@ TOKEN = "ECTS_ENROLMENT_TOKEN"  # noqa: S105 - the name of the variable
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a host is told when it starts. Empty: not told. ``config`` is what all keys are to begin with, which has to
-    be what the console says; ``rejoin``: enrol again, as the node whose state directory this is."""
+    """What a host is told when it starts. Empty: not told. ``label``: each ``NAME=VALUE``. ``config`` is what all keys
+    are to begin with, which has to be what the console says; ``rejoin``: enrol again, as the node whose state directory
+    this is."""
 
     server: str = ""
     token: str = ""
@@ -23,6 +25,7 @@ class Wish:
     node: str = ""
     name: str = ""
     description: str = ""
+    label: Sequence[str] = ()
     config: str | None = None
     rejoin: bool = False
     insecure: bool = False
@@ -56,24 +59,26 @@ def admit(state_dir: Path, wish: Wish, host: Host, environ: Mapping[str, str]) -
         if known is not None and not wish.rejoin:
             return Admitted(known, _remarks(known, wish))
         token = _token(wish, environ)
-        if not token or not wish.server:
+        server = wish.server or (known.server_url if known else "")
+        if not token or not server:
             raise IdentityError(_missing(state_dir, known))
-        joined = _enrol(state_dir, wish, host, token, known)
+        joined = _enrol(state_dir, server, wish, host, token, known)
         return Admitted(joined, (f"joined as {joined.name} ({joined.node})", *_remarks(joined, wish)))
 
 
-def _enrol(state_dir: Path, wish: Wish, host: Host, token: str, known: Identity | None) -> Identity:
-    about = {
+def _enrol(state_dir: Path, server: str, wish: Wish, host: Host, token: str, known: Identity | None) -> Identity:
+    about: dict[str, Any] = {
         "name": wish.name or host.name,
         "description": wish.description,
         "node": known.node if known else wish.node,
         "machine_id": host.machine_id,
         "host": host.name,
         "version": host.version,
+        "labels": dict(label.partition("=")[::2] for label in wish.label),
     }
     said = {name: value for name, value in about.items() if value}
     with httpx.Client() as client:
-        return joining.enrol(client, state_dir, wish.server, token, said, insecure=wish.insecure)
+        return joining.enrol(client, state_dir, server, token, said, insecure=wish.insecure)
 
 
 def _check(known: Identity, wish: Wish, state_dir: Path) -> None:
@@ -103,5 +108,5 @@ def _token(wish: Wish, environ: Mapping[str, str]) -> str:
 
 def _missing(state_dir: Path, known: Identity | None) -> str:
     if known is not None:
-        return f"to join again as {known.name}, give --server and an enrolment token made for that node"
+        return f"to join again as {known.name}, give an enrolment token made for that node"
     return f"{state_dir} holds no identity yet: give --server and an enrolment token"

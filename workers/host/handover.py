@@ -10,7 +10,7 @@ from coordination.listener import Address
 KEPT = (
     *("PATH", "HOME", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME", "PYTHONPATH"),
     *("ECTS_LOG_LEVEL", "ECTS_LOG_FORMAT", "ECTS_METRICS_TOKEN", "ECTS_METRICS_TOKEN_FILE"),
-    *("SSL_CERT_FILE", "SSL_CERT_DIR", "MALLOC_ARENA_MAX"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "MALLOC_ARENA_MAX", "NOTIFY_SOCKET"),
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy"),
 )
 """What the engine gets of this environment: no setting of the console, no secret but the one that opens its metrics."""

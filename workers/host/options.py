@@ -27,7 +27,9 @@ def add(parser: argparse.ArgumentParser, state_dir: Path, metrics: str) -> None:
     parser.add_argument("--grace", type=_number(float), default="10", help="seconds for runs when it stops (10)")
     listening = "HOST:PORT where it answers /healthz, /readyz and /metrics (ECTS_WORKER_METRICS; nowhere)"
     parser.add_argument("--metrics", type=listener.option, default=metrics, help=listening)
-    parser.add_argument("--label", type=_label, action="append", default=[], help="NAME=VALUE; may be repeated")
+    parser.add_argument(
+        "--label", type=_label, action="append", default=[], help="NAME=VALUE, for joining; may be repeated"
+    )
 
 
 def _add_joining(parser: argparse.ArgumentParser) -> None:
