@@ -19,7 +19,7 @@ def part(
     return Part(model=model._meta.label_lower, key=str(key), title=title[:NAME], what=what, fields=fields)
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def write(
     model: type[Model], key: Any, name: str, what: str, parts: Sequence[Part] = (), by: Actor | None = None
 ) -> None:

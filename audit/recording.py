@@ -31,15 +31,16 @@ def connect() -> None:
 def remember(sender: type[Model], instance: Any, update_fields: Any, **kwargs: Any) -> None:
     """The row as it is before the save; nothing when the save is not about what is told."""
     watched = WATCHED[sender]
-    if update_fields is None or not watched.fields.keys().isdisjoint(update_fields):
+    if watched.written(update_fields):
         [instance.__dict__[BEFORE]] = values.stored(watched, [instance]) if instance.pk else [None]
 
 
-def record_save(sender: type[Model], instance: Any, **kwargs: Any) -> None:
+def record_save(sender: type[Model], instance: Any, update_fields: Any, **kwargs: Any) -> None:
     """One row that came or changed."""
     if BEFORE in instance.__dict__:
-        before, after = instance.__dict__.pop(BEFORE), values.stored(WATCHED[sender], [instance])
-        _record(WATCHED[sender], [(instance, before, *after)])
+        before = instance.__dict__.pop(BEFORE)
+        after = {**(before or {}), **values.held(WATCHED[sender], instance, update_fields)}
+        _record(WATCHED[sender], [(instance, before, after)])
 
 
 def record_bulk(sender: type[Model], instances: Sequence[Any], are_new: bool, **kwargs: Any) -> None:
@@ -58,10 +59,7 @@ def record_bulk(sender: type[Model], instances: Sequence[Any], are_new: bool, **
 def record_deletion(sender: type[Model], instance: Any, origin: Any, **kwargs: Any) -> None:
     """An object with all that was in it; or a part alone, while its owner stays."""
     watched = WATCHED[sender]
-    [row] = values.stored(watched, [instance])
-    if row is None:
-        return
-    gone = _part(watched, instance, row, None)
+    gone = _part(watched, instance, values.held(watched, instance), None)
     whole = origin.model if hasattr(origin, "model") else type(origin)
     if not watched.owner:
         parts = [gone, *_lists(watched, instance), *_parts(instance)]
@@ -90,7 +88,7 @@ def record_list(sender: type[Model], instance: Any, action: str, pk_set: Any, **
         write(watched.model, owner.pk, str(owner), Entry.What.CHANGED, [changed])
 
 
-def _record(watched: Watched, rows: Iterable[tuple[Any, Row | None, Row | None]]) -> None:
+def _record(watched: Watched, rows: Iterable[tuple[Any, Row | None, Row]]) -> None:
     """Rows as (instance, before, after): those of one object become one entry."""
     owners: dict[Any, tuple[Any, list[Part]]] = {}
     for instance, before, after in rows:
@@ -105,7 +103,7 @@ def _record(watched: Watched, rows: Iterable[tuple[Any, Row | None, Row | None]]
 
 def _part(watched: Watched, instance: Any, before: Row | None, after: Row | None) -> Part:
     what = Entry.What.ADDED if before is None else Entry.What.DELETED if after is None else Entry.What.CHANGED
-    fields = values.difference(watched, before, after)
+    fields = values.difference(watched, before, after, instance)
     return part(watched.model, fields, key=instance.pk, title=watched.title(instance), what=what)
 
 
@@ -120,6 +118,5 @@ def _parts(instance: Any) -> list[Part]:
     for each in PARTS:
         if isinstance(instance, each.model._meta.get_field(each.owner).related_model):  # type: ignore[arg-type]
             members = list(each.model._base_manager.filter(**{each.owner: instance}).order_by("pk"))
-            rows = values.stored(each, members)
-            found += [_part(each, member, row, None) for member, row in zip(members, rows, strict=True)]
+            found += [_part(each, member, values.held(each, member), None) for member in members]
     return found

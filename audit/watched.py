@@ -1,6 +1,6 @@
 """What is watched for changes, and which of its fields are told."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -46,6 +46,12 @@ class Watched:
             for field in self.model._meta.concrete_fields
             if not field.primary_key and field.name not in left_out
         }
+
+    def written(self, update_fields: Collection[str] | None) -> dict[str, "Field[Any, Any]"]:
+        """Those of the fields that a save with these ``update_fields`` writes."""
+        if update_fields is None:
+            return self.fields
+        return {name: field for name, field in self.fields.items() if {name, field.attname} & {*update_fields}}
 
     @property
     def label(self) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Group, Permission, User
 from django.db import transaction
+from django.db.models import F
 from django.test import Client
 from django.urls import reverse
 from rest_framework.test import APIClient
@@ -297,6 +298,32 @@ def test_bulk_writes_are_told(admin: Client) -> None:
         "- Step: 1. b: Retries: 0 → ",
         "+ Binding: web-1: ",
     ]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_told_is_what_was_written_and_no_more() -> None:
+    """Some fields, by name or column; an expression; what is held as another type than the column's."""
+    first, second = makers.task("dump"), makers.task("load")
+    pipeline = makers.pipeline("nightly", tasks=[first], nodes=[])
+    pipeline.paused, pipeline.description = True, "not written"
+    pipeline.save(update_fields=["paused"])
+    assert lines(last()) == ["Paused: no → yes"]
+    pipeline = Pipeline.objects.only("name", "schedule").get()
+    pipeline.schedule = "@daily"
+    pipeline.save()
+    assert lines(last()) == ["Schedule: * * * * * → @daily"]
+    step = Step.objects.get()
+    step.task_id = second.pk
+    step.save(update_fields=["task_id"])
+    assert lines(last()) == ["Step: 0. load: Task: dump → load"]
+    step.retries = F("retries") + 2
+    step.save()
+    assert lines(last()) == ["Step: 0. load: Retries: 0 → 2"]
+    before = len(entries())
+    step = Step.objects.get()
+    step.timeout, step.retries = "0", "2"
+    step.save()
+    assert len(entries()) == before
 
 
 @pytest.mark.django_db(transaction=True)
