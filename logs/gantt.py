@@ -12,6 +12,7 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 
 from logs.models import Run, StepRun
+from logs.reasons import localized
 from logs.run_times import duration
 
 LEAST = 0.4
@@ -94,13 +95,13 @@ def _spans(step: StepRun, until: datetime) -> list[tuple[datetime, datetime, str
     words = f"{step.task_name}: {step.get_state_display()}"
     if step.attempts > 1:
         words = _("try %(number)d: %(state)s") % {"number": step.attempts, "state": step.get_state_display()}
-    told = [words, f"{localtime(last):%H:%M:%S}", duration(end - last), step.reason]
+    told = [words, f"{localtime(last):%H:%M:%S}", duration(end - last), localized(step.reason)]
     return [*spans, (last, end, step.state, " · ".join(filter(None, told)))]
 
 
 def _try_words(number: int, begin: datetime, end: datetime, reason: str) -> str:
     words = _("try %(number)d: %(state)s") % {"number": number, "state": StepRun.State.FAILED.label}
-    return " · ".join(filter(None, [words, f"{localtime(begin):%H:%M:%S}", duration(end - begin), reason]))
+    return " · ".join(filter(None, [words, f"{localtime(begin):%H:%M:%S}", duration(end - begin), localized(reason)]))
 
 
 def _from_to(scale: Scale, begin: datetime, end: datetime) -> tuple[float, float]:

@@ -13,6 +13,7 @@ from logs import gantt, run_neighbours
 from logs.lateness import lateness
 from logs.models import Run, StepRun
 from logs.output import texts
+from logs.reasons import localized
 from logs.run_times import ago, duration, exact
 
 OPEN_AT_ONCE = 6
@@ -94,6 +95,7 @@ def reason(run: Run) -> str:
     told = run.reason
     if run.requested_by:
         told = told.removeprefix(f"run by {run.requested_by}").removeprefix("; ")
+    told = localized(told)
     if run.count > 1:
         told = f"×{run.count} {told}"
     if run.until:

@@ -33,7 +33,12 @@ class TaskWithUses(TaskAdmin):
 
     actions_detail = ["try_it"]
     readonly_fields = [*TaskAdmin.readonly_fields, "used_in"]
-    fieldsets = [*TaskAdmin.fieldsets, (gettext_lazy("Used in"), {"fields": ["used_in"]})]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """A new one is used nowhere yet."""
+        first, content, record = self.fieldsets
+        used = (gettext_lazy("Used in"), {"fields": ["used_in"]})
+        return [first, content, used, record] if obj else [first, content]
 
     @display(description=gettext_lazy("Pipelines"), empty_value="–")
     def used_in(self, task: Task) -> SafeString | None:

@@ -17,6 +17,7 @@ from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import ModelAdmin, StackedInline, TabularInline
+from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display
 
 from logs.newest import newest_runs
@@ -112,7 +113,11 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
     form = PipelineForm
     inlines = [StepInline, BindingInline]
     list_display = ["titled", "scheduled", "next_fire", "last_runs", "standing"]
-    list_filter = ["enabled", "paused", "placement", "bindings__node", "calendars"]
+    list_filter = [
+        "enabled", "paused", "placement",
+        ("bindings__node", RelatedDropdownFilter), ("calendars", RelatedDropdownFilter),
+    ]  # fmt: skip
+    list_filter_submit = True
     list_per_page = 25
     search_fields = ["name", "description", "schedule"]
     autocomplete_fields = ["on_success", "on_failure", "calendars"]
@@ -155,6 +160,10 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
         behind = Publication.objects.filter(pipeline=OuterRef("pk"), published__lt=F("wanted"))
         annotated = super().get_queryset(request).annotate(behind=Exists(behind))
         return annotated.prefetch_related("calendars__entries")
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """What there is to see of a new one is still to come."""
+        return self.fieldsets if obj else self.fieldsets[:-1]
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """The pipelines of one page, with their newest runs."""
@@ -287,8 +296,19 @@ def uuid_or_none(text: str) -> UUID | None:
 class ControlAdmin(ModelAdmin):
     """One page with one switch: pause everything."""
 
-    fields = ["paused", "told"]
     readonly_fields = ["told"]
+    fieldsets = [
+        (
+            None,
+            {
+                "fields": ["paused", "told"],
+                "description": _(
+                    "While everything is paused no worker begins a fire: fires are skipped, and nothing is caught up "
+                    "afterwards. What runs goes on, and runs by hand are possible."
+                ),
+            },
+        )
+    ]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """There is one."""

@@ -47,7 +47,8 @@ class CalendarAdmin(SimpleHistoryAdmin, ModelAdmin):
         "A calendar holds the times at which pipelines do not fire: holidays, maintenance windows."
     )
     fieldsets = [
-        (None, {"fields": ["name", "description", ("timezone", "policy"), "used_by"]}),
+        (None, {"fields": ["name", "description", ("timezone", "policy")]}),
+        (gettext_lazy("Used by"), {"fields": ["used_by"], "classes": ["after"]}),
         (gettext_lazy("Record"), {"fields": [("created_at", "updated_at")], "classes": ["collapse", "after"]}),
     ]
 
@@ -55,6 +56,10 @@ class CalendarAdmin(SimpleHistoryAdmin, ModelAdmin):
         """With what the list shows of other tables."""
         counted = super().get_queryset(request).annotate(entry_number=Count("entries", distinct=True))
         return counted.prefetch_related("pipelines")
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """A new one is used by none yet."""
+        return self.fieldsets if obj else self.fieldsets[:1]
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Those in use stay; the page says by whom they are used."""
@@ -81,7 +86,7 @@ class CalendarAdmin(SimpleHistoryAdmin, ModelAdmin):
     def entry_count(self, calendar: Any) -> int:
         return int(calendar.entry_number)
 
-    @display(description=gettext_lazy("Used by"), empty_value="–")
+    @display(description=gettext_lazy("Pipelines"), empty_value="–")
     def used_by(self, calendar: Calendar) -> SafeString | None:
         return displays.pipeline_links(calendar.pipelines.all()) if calendar.pk else None
 

@@ -368,4 +368,4 @@ class Control(models.Model):
         verbose_name_plural = _("global pause")
 
     def __str__(self) -> str:
-        return "paused" if self.paused else "running"
+        return str(_("everything is paused") if self.paused else _("running"))

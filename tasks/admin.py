@@ -54,12 +54,12 @@ class TaskAdmin(SimpleHistoryAdmin, ModelAdmin):
             _("What it does"),
             {
                 "fields": [
-                    "url", "method", "headers", "recipients", "subject", "content", "interpreter", "expect_status",
-                    "expect_text", "verify_tls", "follow_redirects", "signing_secret",
+                    "url", "method", "headers", "recipients", "subject", "content", "interpreter", "signing_secret",
+                    ("expect_status", "expect_text"), ("verify_tls", "follow_redirects"),
                 ]
             },
         ),
-        (_("Record"), {"fields": ["created_at", "updated_at"], "classes": ["collapse"]}),
+        (_("Record"), {"fields": [("created_at", "updated_at")], "classes": ["collapse"]}),
     ]  # fmt: skip
 
     @display(description=_("Task"), ordering="name", header=True)

@@ -13,6 +13,7 @@ from ects_site.dashboard.heat import heat_map
 from ects_site.dashboard.troubles import latest_failures, most_failing, running
 from ects_site.dashboard.upcoming import by_minute, upcoming
 from logs.models import Run
+from pipelines.models import Control
 from workers.models import Node
 
 
@@ -20,6 +21,7 @@ def context(request: HttpRequest, given: dict[str, Any]) -> dict[str, Any]:
     """What ``admin/index.html`` shows."""
     given["title"] = _("Dashboard")
     given["may_see_pipelines"] = request.user.has_perm("pipelines.view_pipeline")
+    given["is_paused"] = Control.objects.filter(paused=True).exists()
     if not request.user.has_perm("logs.view_run"):
         return given
     instant = now()

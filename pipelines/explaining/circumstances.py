@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from coordination import fires
 from coordination.errors import CoordinationError
 from coordination.fires import FireRecord
+from logs.reasons import localized
 from pipelines import closing
 from pipelines.explaining.answer import Answer, Verdict, lasted, shown
 from pipelines.models import Control, Pipeline, Publication
@@ -151,7 +152,7 @@ def _of_record(case: Case, record: FireRecord) -> Iterator[str]:
             yield _("By the record in etcd it ended as %(state)s on %(node)s: %(reason)s.") % {
                 "state": entry.state,
                 "node": names.get(entry.node, _("no node")),
-                "reason": entry.reason or _("no reason is given"),
+                "reason": localized(entry.reason) or _("no reason is given"),
             }
     if case.at in record.open:
         yield _("By the record in etcd it is open: it waits until a node claims it.")

@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 
 from coordination.identity import SHARED, fire_run_id
 from logs.models import Run
+from logs.reasons import localized
 from pipelines.explaining.answer import Answer, Verdict, lasted, shown
 
 ATTEMPTS = (1, 2, 3, 4, 5, 11, 12, 13, 21, 22)
@@ -46,7 +47,7 @@ def _of(run: Run, zone: str, is_one_of_several: bool) -> list[str]:
                 "first": shown(run.scheduled_at, zone),
                 "last": shown(run.until, zone),
                 "state": run.get_state_display().lower(),
-                "reason": run.reason.rstrip(".") or _("no reason is given"),
+                "reason": _reason(run),
             },
             *_by_whom(run),
         ]
@@ -54,7 +55,7 @@ def _of(run: Run, zone: str, is_one_of_several: bool) -> list[str]:
     if is_one_of_several:
         sentences.append(_("Attempt %(number)d:") % {"number": run.attempt})
     if run.started_at is None:
-        told = {"state": run.get_state_display().lower(), "reason": run.reason.rstrip(".") or _("no reason is given")}
+        told = {"state": run.get_state_display().lower(), "reason": _reason(run)}
         sentences.append(_("It was %(state)s: %(reason)s.") % told)
     else:
         sentences += _started(run, zone)
@@ -81,3 +82,7 @@ def _started(run: Run, zone: str) -> list[str]:
 
 def _by_whom(run: Run) -> list[str]:
     return [_("The console wrote this; the worker's own word will replace it.")] if run.provisional else []
+
+
+def _reason(run: Run) -> str:
+    return localized(run.reason).rstrip(".。") or _("no reason is given")

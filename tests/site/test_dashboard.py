@@ -20,7 +20,7 @@ from ects_site.dashboard.troubles import latest_failures, most_failing
 from ects_site.dashboard.upcoming import by_minute, upcoming
 from logs import rollups
 from logs.models import Run
-from pipelines.models import Calendar, CalendarEntry, Pipeline
+from pipelines.models import Calendar, CalendarEntry, Control, Pipeline
 from tasks.models import Task
 from workers.models import Node
 
@@ -225,6 +225,12 @@ def test_a_new_installation_says_the_next_step(admin: Client) -> None:
     page = admin.get("/admin/")
     assert "first_steps" not in page.context
     assert 'id="by-hour"' in page.content.decode()
+
+
+def test_it_says_that_everything_is_paused(admin: Client) -> None:
+    assert "Everything is paused" not in admin.get("/admin/").content.decode()
+    Control.objects.update_or_create(pk=1, defaults={"paused": True})
+    assert "Everything is paused" in admin.get("/admin/").content.decode()
 
 
 def test_everybody_sees_what_they_may() -> None:
