@@ -2,7 +2,7 @@
 say is known here as the sentences that they are made of."""
 
 import re
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from django.utils.translation import get_language, gettext, gettext_noop
 
@@ -90,5 +90,9 @@ def localized(reason: str) -> str:
 @lru_cache(maxsize=4096)
 def _localized(reason: str, language: str) -> str:
     for pattern, sentence in _PATTERNS:
-        reason = pattern.sub(lambda found, text=sentence: gettext(text) % found.groupdict(), reason)
+        reason = pattern.sub(partial(_filled, sentence), reason)
     return gettext("paused") if reason == "paused" else reason
+
+
+def _filled(sentence: str, found: re.Match[str]) -> str:
+    return gettext(sentence) % found.groupdict()
