@@ -195,7 +195,7 @@ def test_pipelines_with_equal_schedules_fire_apart_by_h_and_by_calendar() -> Non
     CalendarEntry.objects.create(calendar=calendar, kind="date", start="2026-03-02", end="2026-03-02")
     open_, quiet = (Pipeline.objects.create(name=name, schedule="30 * * * *", enabled=True) for name in "ab")
     quiet.calendars.add(calendar)
-    # Ids whose H is not the minute that has begun already: of it this hour has no fire, and the next hour's is too late.
+    # Ids whose H is not the minute that has begun already, which has no fire within this hour.
     for number in range(8):
         pk = uuid.UUID(int=number + 1)
         Pipeline.objects.create(pk=pk, name=f"H {number}", schedule="H * * * *", enabled=True)
