@@ -8,6 +8,7 @@ import sys
 import tarfile
 from pathlib import Path
 
+import pytest
 from django.test import Client
 
 from workers.program import program
@@ -35,6 +36,7 @@ def test_it_holds_the_program_and_nothing_else() -> None:
     assert not [each for each in unpacked() if not each.isfile()]
 
 
+@pytest.mark.django_db
 def test_everybody_may_have_it(client: Client) -> None:
     reply = client.get("/join/worker.tar.gz")
     assert (reply.status_code, reply["Content-Type"]) == (200, "application/gzip")
