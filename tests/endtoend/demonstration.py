@@ -11,6 +11,7 @@ django.setup()
 
 from django.utils import timezone  # noqa: E402
 
+from coordination.identity import fire_run_id  # noqa: E402
 from logs import rollups  # noqa: E402
 from logs.models import Run  # noqa: E402
 from pipelines.models import Binding, Calendar, CalendarEntry, Pipeline, Step  # noqa: E402
@@ -62,8 +63,6 @@ def main() -> None:
         usual = chance.lognormvariate(1, 0.7)
         instants = _instants(pipeline, now)
         runs += [_run(chance, pipeline, wrong, usual, node, at) for at in instants for node in bound]
-    # What is explained of the past asks when the pipelines came into being.
-    Pipeline.objects.update(created_at=now - timedelta(days=400), not_before=now - timedelta(days=400))
     runs.sort(key=lambda run: run.scheduled_at)
     Run.objects.bulk_create(runs)
     rollups.move([], [rollups.counted(run) for run in runs])
@@ -105,7 +104,8 @@ def _instants(pipeline: Pipeline, now: datetime) -> list[datetime]:
 def _run(chance: random.Random, pipeline: Pipeline, wrong: float, usual: float, node: Node, at: datetime) -> Run:
     weights = [1 - wrong, wrong * 0.7, wrong * 0.2, wrong * 0.05, wrong * 0.05]
     [state] = chance.choices(["succeeded", "failed", "timed_out", "skipped", "missed"], weights)
-    run = Run(uuid=uuid.uuid4(), pipeline=pipeline.pk, pipeline_name=pipeline.name, node=node.pk, node_name=node.name)
+    name = uuid.UUID(fire_run_id(str(pipeline.pk), at, str(node.pk)))
+    run = Run(uuid=name, pipeline=pipeline.pk, pipeline_name=pipeline.name, node=node.pk, node_name=node.name)
     run.state, run.scheduled_at, run.reason = state, at, REASONS.get(state, "")
     if state not in ("skipped", "missed"):
         run.started_at = run.scheduled_at + timedelta(milliseconds=chance.randint(1, 9))

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from urllib.parse import urlencode
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -37,6 +38,8 @@ def pages(ects: Installation) -> dict[str, str]:
     ects.post(f"pipelines/{going}/run/", {}, 202)
     pipeline = ects.pipeline("0 6 * * 1-5", steps, timezone="Europe/Paris", name="warehouse-morning")
     run = ects.run_now(pipeline)["id"]
+    # A run that failed: the page that says why has something to tell.
+    failed = next(run for run in ects.listed("runs/", state="failed") if run["pipeline_name"] == "orders-etl")
     fleet = next(node["id"] for node in ects.nodes() if node["name"] == WORKERS[0])
     calendars = {calendar["name"]: calendar["id"] for calendar in ects.listed("calendars/")}
     return {
@@ -45,7 +48,7 @@ def pages(ects: Installation) -> dict[str, str]:
         "pipelines": "/admin/pipelines/pipeline/",
         "pipeline": f"/admin/pipelines/pipeline/{pipeline}/change/",
         "steps": f"/admin/pipelines/pipeline/{pipeline}/change/#steps-group",
-        "why": f"/admin/pipelines/pipeline/{pipeline}/explain/?at=2026-01-05T06:00:00",
+        "why": f"/admin/pipelines/pipeline/{failed['pipeline']}/explain/?" + urlencode({"at": failed["scheduled_at"]}),
         "runs": "/admin/logs/run/",
         "run": f"/admin/logs/run/?q={run}",
         "nodes": "/admin/workers/node/",
