@@ -72,6 +72,12 @@ class MayChange(permissions.DjangoModelPermissions):
     perms_map = {**permissions.DjangoModelPermissions.perms_map, "POST": ["%(app_label)s.change_%(model_name)s"]}
 
 
+class MayDelete(permissions.DjangoModelPermissions):
+    """What takes something out of service asks for the permission to delete it, as the console does."""
+
+    perms_map = {**permissions.DjangoModelPermissions.perms_map, "POST": ["%(app_label)s.delete_%(model_name)s"]}
+
+
 class Impossible(APIException):
     """409, with the sentence that says what to do."""
 
@@ -108,7 +114,7 @@ class NodeViewSet(ModelViewSet):
         return self._act(lifecycle.rotate)
 
     @extend_schema(request=None, responses=NodeSerializer)
-    @action(detail=True, methods=["post"], permission_classes=[MayChange], serializer_class=serializers.Serializer)
+    @action(detail=True, methods=["post"], permission_classes=[MayDelete], serializer_class=serializers.Serializer)
     def retire(self, request: Request, pk: str | None = None) -> Response:
         """Its bindings and tokens go, its history stays. It comes back only by a token made for it."""
         return self._act(lifecycle.retire)

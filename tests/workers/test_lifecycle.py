@@ -208,6 +208,14 @@ class TestOverTheApi:
         assert client.get(url).status_code == 405
         assert client.post(url).status_code == 200
 
+    def test_retiring_takes_the_permission_to_delete(self, worker: Worker, client: Client) -> None:
+        user = User.objects.create_user("operator")
+        user.user_permissions.add(Permission.objects.get(codename="change_node"))
+        client.force_login(user)
+        assert client.post(f"/api/v1/nodes/{worker.node}/retire/").status_code == 403
+        assert worker.row().retired_at is None
+        assert client.post(f"/api/v1/nodes/{worker.node}/drain/").status_code == 200
+
     def test_what_it_answers(self, worker: Worker, admin: Client) -> None:
         url = f"/api/v1/nodes/{worker.node}"
         drained = admin.post(f"{url}/drain/").json()
