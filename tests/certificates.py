@@ -3,12 +3,29 @@
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+DAY = timedelta(days=1)
+
+_SETTINGS = """[ca]
+default_ca = it
+[it]
+database = {directory}/index
+new_certs_dir = {directory}
+rand_serial = yes
+unique_subject = no
+default_md = sha256
+policy = any
+[any]
+commonName = supplied
+"""
 
 
 @dataclass(frozen=True)
 class Authority:
-    """Makes keys and certificates in a directory; everything is valid for a day."""
+    """Makes keys and certificates in a directory; everything is valid from yesterday, should a clock be behind, until
+    tomorrow."""
 
     directory: Path
     name: str
@@ -23,8 +40,7 @@ class Authority:
 
     def create(self) -> "Authority":
         """Make the authority's own key and certificate."""
-        subject = ("-subj", f"/CN={self.name}", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
-        _openssl("req", "-x509", *_new_key(self.key), "-days", "1", *subject, "-out", str(self.certificate))
+        self._sign(self, "basicConstraints=critical,CA:true\nkeyUsage=critical,keyCertSign,cRLSign\n", "-selfsign")
         return self
 
     def issue(
@@ -36,21 +52,22 @@ class Authority:
     ) -> "Authority":
         """A key and a certificate for these names and addresses; ``usage`` is serverAuth or clientAuth, or both."""
         issued = Authority(self.directory, name)
-        request, extensions = self.directory / f"{name}.csr", self.directory / f"{name}.ext"
         listed = ",".join([*names, *(f"IP:{address}" for address in addresses)])
-        extensions.write_text(f"subjectAltName={listed}\nextendedKeyUsage={usage}\n")
-        _openssl("req", *_new_key(issued.key), "-subj", f"/CN={name}", "-out", str(request))
-        authority = ("-CA", str(self.certificate), "-CAkey", str(self.key), "-CAcreateserial", "-days", "1")
-        _openssl("x509", "-req", "-in", str(request), *authority, *_files(extensions, issued.certificate))
+        extensions = f"subjectAltName={listed}\nextendedKeyUsage={usage}\n"
+        self._sign(issued, extensions, "-cert", str(self.certificate))
         return issued
 
-
-def _new_key(path: Path) -> tuple[str, ...]:
-    return ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", str(path))
-
-
-def _files(extensions: Path, out: Path) -> tuple[str, ...]:
-    return ("-extfile", str(extensions), "-out", str(out))
+    def _sign(self, issued: "Authority", extensions: str, *how: str) -> None:
+        request, extended, settings = (self.directory / f"{issued.name}.{end}" for end in ("csr", "ext", "cnf"))
+        extended.write_text(extensions)
+        settings.write_text(_SETTINGS.format(directory=self.directory))
+        (self.directory / "index").touch()
+        new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", str(issued.key))
+        _openssl("req", *new_key, "-subj", f"/CN={issued.name}", "-out", str(request))
+        now = datetime.now(UTC)
+        times = ("-startdate", f"{now - DAY:%Y%m%d%H%M%SZ}", "-enddate", f"{now + DAY:%Y%m%d%H%M%SZ}")
+        files = ("-in", str(request), "-extfile", str(extended), "-out", str(issued.certificate))
+        _openssl("ca", "-batch", "-notext", "-config", str(settings), *how, "-keyfile", str(self.key), *times, *files)
 
 
 def _openssl(*arguments: str) -> None:
