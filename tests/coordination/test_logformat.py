@@ -26,11 +26,12 @@ def read(line: str) -> dict[str, object]:
     return found
 
 
-def test_json() -> None:
+def test_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logformat, "_process", {"process": "worker"})
     line = logformat.formatter("json").format(record('%s said "no"\n', "etcd", node="n1", path=Path("/x")))
     assert read(line) == {
         "time": "2026-01-31T12:00:00Z", "level": "WARNING", "logger": "ects.test", "message": 'etcd said "no"\n',
-        "node": "n1", "pid": os.getpid(),
+        "node": "n1", "pid": os.getpid(), "process": "worker",
     }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from tests.endtoend.installation import Installation, processes_with
 
 
 def test_the_example_runs_and_shows_its_output(ects: Installation) -> None:
-    [example, *_] = ects.listed("pipelines/")
+    [example] = [one for one in ects.listed("pipelines/") if one["name"] == "example"]
     run = ects.ended(example["id"], timeout=40)[0]
     assert run["state"] == "succeeded", run
     assert any(step["output"] for step in run["steps"])
@@ -131,7 +131,7 @@ def test_a_secret_is_used_and_masked(ects: Installation) -> None:
 
 def test_a_pipeline_bound_to_two_workers_runs_on_both(ects: Installation) -> None:
     ects.add_worker("second")
-    nodes = [node["id"] for node in ects.nodes()]
+    nodes = [ects.node, *(node["id"] for node in ects.nodes() if node["name"] == "second")]
     where = ects.task("shell", 'echo "on {{ node }}"')
     pipeline = ects.pipeline("* * * * * *", [{"task": where, "position": 0}], nodes=nodes)
     wait_for("runs on both", lambda: {run["node"] for run in ects.ended(pipeline)} == set(nodes))

@@ -45,8 +45,8 @@ def test_fires_are_counted_by_how_they_ended(ects: Installation) -> None:
     fires = [outcome for name, *outcome in after if name == "ects_fires_total"]
     assert after[count] - before[count] >= 4
     assert len(fires) == 7, "every way to end, from the beginning on"
-    late = ("ects_fire_lateness_seconds_bucket", "0.001")
-    assert after[late] - before[late] < after[count] - before[count], "nothing begins within a millisecond"
+    late = ("ects_fire_lateness_seconds_sum",)
+    assert after[late] > before[late], "nothing begins before its instant"
     assert after["ects_worker_capacity",] == 256
     assert 0 < after["ects_lease_remaining_seconds", "presence"] <= 10
     assert after["ects_delivered_records_total",] > before["ects_delivered_records_total",]
@@ -81,12 +81,15 @@ def _without(ects: Installation, part: str) -> Iterator[None]:
         ects.process.send_signal(signal.SIGCONT)
 
 
-def _unready(ects: Installation) -> dict[str, object]:
+def _unready(ects: Installation, part: str) -> dict[str, object]:
+    """What it says once it misses this part. The head keeps the console's port open: that a console does not answer is
+    known only when the patience of a delivery is over."""
+
     def probe() -> dict[str, object] | None:
         said = readiness(ects, "worker")
-        return said if said["status"] == 503 else None
+        return said if said["status"] == 503 and said[part] != "ok" else None
 
-    return wait_for("the worker is not ready", probe) or {}
+    return wait_for(f"the worker misses {part}", probe, 90) or {}
 
 
 def test_the_console_is_away(ects: Installation) -> None:
@@ -94,7 +97,7 @@ def test_the_console_is_away(ects: Installation) -> None:
     ects.ended(pipeline, 1)
     failures = scrape(ects, "worker")["ects_delivery_failures_total",]
     with _without(ects, "gunicorn"):
-        said = _unready(ects)
+        said = _unready(ects, "console")
         assert "the console cannot be reached" in str(said["console"])
         assert (said["etcd"], said["journal"]) == ("ok", "ok")
         assert httpx.get(f"{address(ects, 'worker')}/healthz").status_code == 200
@@ -114,7 +117,7 @@ def test_the_console_is_away(ects: Installation) -> None:
 def test_etcd_is_away(ects: Installation) -> None:
     before = scrape(ects, "worker")
     with _without(ects, "etcd --"):
-        assert "not connected" in str(_unready(ects)["etcd"])
+        assert "not connected" in str(_unready(ects, "etcd")["etcd"])
     wait_for("it is back", lambda: readiness(ects, "worker").get("ready"), 60)
     _grown(ects, "worker", ("ects_watch_restarts_total",), before["ects_watch_restarts_total",])
     after = scrape(ects, "worker")

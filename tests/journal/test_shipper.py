@@ -261,7 +261,7 @@ async def test_what_the_console_wants_of_the_node_is_handed_on(tmp_path: Path, c
     state, url = console
     state.word = "a signed word"
     recipient = Recipient(url)
-    async with shipping(tmp_path, url, 0, recipient):
+    async with shipping(tmp_path, url, 1, recipient):
         await until(lambda: recipient.told_of)
     assert recipient.told_of[0] == "a signed word"
 

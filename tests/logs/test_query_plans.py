@@ -15,6 +15,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from coordination.identity import fire_run_id
+from ects_site import metrics
 from logs.models import Output, Run, StepRun
 from pipelines.models import Pipeline
 from tests.pipelines import makers
@@ -108,8 +109,16 @@ PAGES: dict[str, Callable[[History], str]] = {
     "API by pipeline and state": lambda h: f"/api/v1/runs/?pipeline={h.pipelines[3].pk}&state=failed",
     "API by node": lambda h: f"/api/v1/runs/?node={h.nodes[3].pk}",
     "API detail": lambda h: f"/api/v1/runs/{h.runs[0].uuid}/",
-    "metrics": lambda h: "/metrics",
 }
+
+
+def test_neither_do_the_metrics(history: History) -> None:
+    """A thread of their own asks, with another connection: so they are asked here as that thread does."""
+    with CaptureQueriesContext(connection) as captured:
+        assert list(metrics._runs())
+    asked = [query["sql"] for query in captured]
+    assert asked
+    assert [problem for sql in asked for problem in unbounded(sql)] == []
 
 
 def test_no_page_reads_the_whole_history(history: History, browser: Client) -> None:
