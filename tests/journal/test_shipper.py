@@ -71,7 +71,7 @@ class Console:
             if batch.first + number == self.sequence + 1:
                 self.sequence += 1
                 self.taken.append(generation)
-        return 200, {"sequence": self.sequence, "server_time": now}
+        return 200, {"sequence": self.sequence, "server_time": now, "node": self.word}
 
 
 @pytest.fixture
