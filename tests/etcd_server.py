@@ -140,6 +140,13 @@ class EtcdServer:
         """SIGSTOP: the machine is up, its sockets accept, nothing answers."""
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
+        # Its threads stop one after the other, and until then one of them may still answer.
+        wait_until(self._stands_still, f"{self.name} stands still")
+
+    def _stands_still(self) -> bool:
+        assert self.process is not None
+        states = [(task / "stat").read_text() for task in Path(f"/proc/{self.process.pid}/task").iterdir()]
+        return all(state.rpartition(")")[2].split()[0] in "TtZ" for state in states)
 
     def resume(self) -> None:
         """SIGCONT."""
