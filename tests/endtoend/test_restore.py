@@ -90,7 +90,7 @@ def test_a_lost_installation_is_restored(it: Installation, tmp_path: Path) -> No
     assert succeeded(it, node) - set(executed(account)) <= {run["id"] for run in it.runs(gone)}
     it.disable(mine)
     missing = set(executed(own)) - {run["id"] for run in it.runs(mine, limit=500)}
-    assert 1 <= len(missing) <= GONE, "no more is missing than what the worker no longer had"
+    assert len(missing) <= GONE, "no more is missing than what the worker no longer had"
     for words in (": a change of", "pipeline made-later", f"{GONE} of its records were lost"):
         wait_for(f"doctor tells: {words}", lambda words=words: words in manage(it, "doctor").stdout, 60)
 
