@@ -152,7 +152,7 @@ def _listen(ear: int) -> bytes:
     starts, patience, said = 0, LIFE, b""
     try:
         while True:
-            if not select([ear], [], [], patience)[0]:
+            if not _is_heard(ear, patience):
                 return said or IDLE
             word = os.read(ear, 1)
             starts += word == wire_home.STARTED
@@ -164,6 +164,20 @@ def _listen(ear: int) -> bytes:
                 return BROKEN
     except KeyboardInterrupt:
         return STOPPED_AFTERWARDS if said else STOPPED
+
+
+def _is_heard(ear: int, patience: float) -> bool:
+    """Whether there is a word within so many seconds. A signal that comes just before it waits ends the waiting, too,
+    which a handler alone does not (signal.set_wakeup_fd)."""
+    wake, alarm = os.pipe2(os.O_NONBLOCK)
+    before = signal.set_wakeup_fd(alarm)
+    try:
+        # A signal's handler has run, and has raised, by the time that this returns.
+        return bool(select([ear, wake], [], [], patience)[0])
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(wake)
+        os.close(alarm)
 
 
 def _become_single(listeners: Sequence[socket.socket], *, with_example: bool) -> NoReturn:

@@ -4,10 +4,11 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -74,13 +75,28 @@ class Host:
 def _console_away(ects: Installation) -> Iterator[None]:
     """The web processes stand still; the database and etcd do not."""
     console = [web := ects.child("gunicorn"), *descendants(web)]
-    for pid in console:
-        os.kill(pid, signal.SIGSTOP)
+    wait_for("they stand still, none of them amid a change of the database", lambda: _stopped(ects, console))
     try:
         yield
     finally:
-        for pid in console:
-            os.kill(pid, signal.SIGCONT)
+        _signal(console, signal.SIGCONT)
+
+
+def _stopped(ects: Installation, console: Sequence[int]) -> bool:
+    """Who is stopped amid a change keeps the lock of a SQLite file, which no fault of the network does."""
+    _signal(console, signal.SIGSTOP)
+    changes = sqlite3.connect(ects.directory / "ects.sqlite3", timeout=0.5, isolation_level=None)
+    with closing(changes), suppress(sqlite3.OperationalError):
+        changes.execute("BEGIN IMMEDIATE")
+        changes.execute("ROLLBACK")
+        return True
+    _signal(console, signal.SIGCONT)
+    return False
+
+
+def _signal(processes: Sequence[int], number: signal.Signals) -> None:
+    for pid in processes:
+        os.kill(pid, number)
 
 
 def _manage(ects: Installation, *words: str) -> subprocess.Popen[bytes]:

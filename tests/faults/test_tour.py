@@ -21,4 +21,10 @@ def test_what_is_seen_in_a_world_of_its_own() -> None:
         "restored": [True, True],
     }
     assert seen["ways"] == [ways, ways]
-    assert seen["left"] == {"of n1": ["sleep 600"], "of n2": [], "of all": ["sleep 600"], "at the end": []}
+    assert seen["left"] == {
+        "of n1": ["sleep 600"],
+        "of n2": [],
+        "of all": ["sleep 600"],
+        "told by a stage": ["orphan", "orphan"],
+        "at the end": [],
+    }

@@ -1,5 +1,6 @@
 """The verdict over made-up histories: a good one passes, and each way in which it can be spoilt is noticed."""
 
+import dataclasses
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +13,8 @@ from coordination.fires import Claim, FireRecord
 from coordination.identity import SHARED, fire_run_id
 from coordination.records import RunRecord
 from tests.faults.account import Begun
-from tests.faults.facts import Entry, Happened, Kind, Pipeline, Trouble, Violation
+from tests.faults.facts import KINDS, Entry, Happened, Kind, Pipeline, Trouble, Violation
+from tests.faults.run import Result
 from tests.faults.verdict import violations
 
 START = datetime(2030, 5, 1, tzinfo=UTC)
@@ -306,3 +308,12 @@ def test_it_notices(spoil: Callable[[Story], None], kind: Kind, said: str) -> No
     spoil(story)
     found = [violation.text for violation in story.found() if violation.kind == kind]
     assert any(said in text for text in found), story.found()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_broken_promise_of_any_kind_fails_the_scenario(kind: Kind) -> None:
+    good = Result("one", "seed", 3, "now", 1, 1, 1, 1, 1, 0, {}, {})
+    bad = dataclasses.replace(good, violations=[Violation(kind, "something")])
+    assert (good.line()["verdict"], bad.line()["verdict"]) == ("passed", "failed")
+    assert bad.line()["violations"] == dict.fromkeys(KINDS, 0) | {kind: 1}
+    assert bad.row()["lost, doubled, late, extra, unexplained, left"] == {kind: 1}

@@ -6,9 +6,12 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from tests.faults import inside, workers
+from tests.faults.facts import Violation
 from tests.faults.hosts import HERE, Host, Network, Way
+from tests.faults.stage import Stage
 
 PORT = 9000
 
@@ -69,10 +72,16 @@ def _left() -> dict[str, list[str]]:
         "of n1": [line.split(" ", 1)[1] for line in _patiently("n1")],
         "of n2": workers.jobs_of("n2"),
         "of all": [line for _, line in inside.others()],
+        "told by a stage": [violation.kind for violation in _told(Stage(Path.cwd()))],
     }
     job.kill()
     job.wait()
     return seen | {"at the end": [line for _, line in inside.others()] + workers.jobs_of()}
+
+
+def _told(stage: Stage) -> list[Violation]:
+    """What a stage without a part of its own has against what goes on after all runs, and after its own end."""
+    return stage.jobs_left(within=0) + stage.close()
 
 
 def _patiently(node: str) -> list[str]:
