@@ -11,7 +11,7 @@ from typing import Any
 
 import grpc
 
-from coordination.errors import Unavailable
+from coordination.errors import DeadlineExceeded, Unavailable
 from coordination.etcd import etcd_pb2 as pb
 from coordination.etcd.channel import Session
 from coordination.etcd.errors import Failure, is_stale_token, is_users_changed, translate, unreachable
@@ -107,6 +107,8 @@ def exchange(session: Session, method: Method, request: Any, timeout: float) -> 
             reply = yield Send(endpoint, method, request, seconds, token)
         except Failure as failure:
             error = translate(failure, session.ring.endpoints[endpoint])
+            if isinstance(error, DeadlineExceeded):
+                session.no_answer(token)
             if session.settings.user and _may_sign_in(session, failure, refusals, deadline):
                 refusals += 1
                 yield from _after_refusal(session, failure, token, refusals, deadline)

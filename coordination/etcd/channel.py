@@ -106,6 +106,16 @@ class Session:
         self.clock = clock
         self.token = ""
 
+    def no_answer(self, token: str) -> None:
+        """A request with this token was not answered in time: the next one has another.
+
+        A simple token names the Raft index of its making, and etcd keeps whoever shows one waiting, without a word,
+        until its own index has come so far (``isValidSimpleToken`` in etcd's auth/simple_token.go). In an etcd that
+        was started empty that may be never.
+        """
+        if self.token == token:
+            self.token = ""
+
     def left(self, deadline: float) -> float:
         """Seconds until the deadline; never zero, which gRPC would take for none."""
         return max(deadline - self.clock(), 0.001)

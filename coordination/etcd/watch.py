@@ -134,6 +134,7 @@ async def _create(connection: AsyncConnection, state: WatchState) -> Stream:
             error = translate(problem, session.ring.endpoints[endpoint])
             if not isinstance(error, Unavailable):
                 raise error from None
+            session.no_answer(token)
             session.ring.failed(endpoint)
             if left <= REPEAT_AFTER:
                 raise error from None

@@ -3,12 +3,13 @@
 import asyncio
 import base64
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from coordination.errors import AuthenticationFailed, PermissionDenied
+from coordination.errors import AuthenticationFailed, PermissionDenied, Unavailable
 from coordination.etcd import AsyncEtcd, SyncEtcd
 from coordination.gateway import EtcdSettings, Put
 from tests.coordination.stores import Threaded, put
@@ -25,13 +26,17 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
     """An etcd with authentication on: ``root``, and ``worker`` who may use ``/mine/`` only."""
     options = ["--auth-token-ttl", str(TOKEN_TTL)]
     with running(tmp_path_factory.mktemp("secured"), options=options) as server:
-        for user in ("root", "worker"):
-            server.api("auth/user/add", {"name": user, "password": f"secret of {user}"})
-            server.api("auth/role/add", {"name": user})
-            server.api("auth/user/grant", {"user": user, "role": user})
-        grant_prefix(server, "/mine/", "/mine0")
-        server.api("auth/enable")
+        secure(server)
         yield server
+
+
+def secure(server: EtcdServer) -> None:
+    for user in ("root", "worker"):
+        server.api("auth/user/add", {"name": user, "password": f"secret of {user}"})
+        server.api("auth/role/add", {"name": user})
+        server.api("auth/user/grant", {"user": user, "role": user})
+    grant_prefix(server, "/mine/", "/mine0")
+    server.api("auth/enable")
 
 
 def grant_prefix(server: EtcdServer, start: str, end: str) -> None:
@@ -96,6 +101,44 @@ async def test_a_token_that_expired_is_replaced(secured: EtcdServer) -> None:
             await anext(fresh)
             last = await put(client, "/mine/a", b"2")
             assert [(await anext(watch)).revision for watch in (old, fresh)] == [last, last]
+    await client.close()
+
+
+@pytest.mark.parametrize("kind", [AsyncEtcd, SyncEtcd])
+async def test_an_etcd_that_was_emptied_does_not_wait_for_what_a_token_names(
+    kind: type[AsyncEtcd] | type[SyncEtcd], tmp_path: Path
+) -> None:
+    with running(tmp_path, options=["--bcrypt-cost", "4"]) as server:
+        secure(server)
+        made = kind(EtcdSettings((server.endpoint,), user="worker", password="secret of worker"))
+        client = made if isinstance(made, AsyncEtcd) else Threaded(made)
+        for number in range(100):
+            await put(client, f"/mine/{number}", b"1")
+        drop_tokens(server, "worker")
+        await put(client, "/mine/a", b"with a token of index 100 and more")
+        server.kill()
+        server.wipe()
+        server.start()
+        secure(server)
+        with suppress(Unavailable):
+            await client.get("/mine/a", timeout=1)
+        assert await client.get("/mine/a", timeout=2) is None
+        await put(client, "/mine/a", b"2")
+        if isinstance(client, AsyncEtcd):
+            async with aclosing(client.watch("/mine/", 1)) as watch:
+                assert (await anext(watch)).confirmed
+        await client.close()
+
+
+async def test_a_watch_does_not_wait_for_it_either(secured: EtcdServer) -> None:
+    client = AsyncEtcd(EtcdSettings((secured.endpoint,), user="worker", password="secret of worker"))
+    await client.get("/mine/a")
+    client._session.token = f"{client._session.token.partition('.')[0]}.5000"
+    async with aclosing(client.watch("/mine/", 1)) as watch, asyncio.timeout(12):
+        with suppress(Unavailable):
+            await anext(watch)
+    async with aclosing(client.watch("/mine/", 1)) as watch, asyncio.timeout(2):
+        assert (await anext(watch)).confirmed
     await client.close()
 
 

@@ -102,6 +102,30 @@ def test_an_ended_token_is_replaced_once(method: Method) -> None:
         call.done(STALE)
 
 
+def test_a_token_without_an_answer_is_replaced() -> None:
+    """etcd may wait for the index that the token names, and an emptied one would do so for ever."""
+    call = Call(RANGE, endpoints=2, user="u")
+    call.done(0)
+    call.session.token = "first"
+    call.done()
+    assert isinstance(call.done(TIMEOUT, after=3.0), Pause)
+    assert call.done(after=0.1) == Connect((1,), pytest.approx(1.45))
+    assert call.done(1) == SignIn("", pytest.approx(2.9))
+    call.session.token = "second"
+    assert call.done().token == "second"
+
+
+def test_a_token_that_another_call_has_replaced_stays() -> None:
+    call = Call(TRANSACT, user="u")
+    call.done(0)
+    call.session.token = "first"
+    call.done()
+    call.session.token = "second"
+    with pytest.raises(DeadlineExceeded):
+        call.done(TIMEOUT)
+    assert call.session.token == "second"
+
+
 @pytest.mark.parametrize("method", [RANGE, TRANSACT])
 def test_while_users_change_a_request_is_sent_again_and_again(method: Method) -> None:
     """With the same token, which a simple one allows, and then with another, which a JWT needs."""

@@ -2,6 +2,7 @@
 
 import json
 from datetime import datetime, timedelta
+from functools import cache
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -217,14 +218,17 @@ def _covers(calendar: Blackout, instant: datetime) -> bool:
 
 def _model(raw: list[datetime], calendars: list[Blackout]) -> list[datetime]:
     """Drop what ``skip`` covers; move on by quarter hours (the grid of all entries) what ``end`` covers."""
-    skipping = [calendar for calendar in calendars if calendar.policy == "skip"]
-    putting_off = [calendar for calendar in calendars if calendar.policy == "end"]
+
+    @cache  # many fires are put off by the same steps
+    def is_covered(policy: str, instant: datetime) -> bool:
+        return any(_covers(calendar, instant) for calendar in calendars if calendar.policy == policy)
+
     fires = set()
     for fire in raw:
         moved = fire
-        while any(_covers(calendar, moved) for calendar in putting_off):
+        while is_covered("end", moved):
             moved += timedelta(minutes=15)
-        if not any(_covers(calendar, instant) for calendar in skipping for instant in (fire, moved)):
+        if not any(is_covered("skip", instant) for instant in (fire, moved)):
             fires.add(moved)
     return sorted(fires)
 
