@@ -15,6 +15,7 @@ from django.db import close_old_connections
 from django.utils import timezone
 from msgspec import DecodeError
 
+from audit import pruning
 from coordination import documents, fires, servicemanager
 from coordination.connectivity import Connectivity
 from coordination.documents import Presence
@@ -146,6 +147,7 @@ class Master:
                 ("presence of nodes", partial(presence.follow, self._gateway, self._keys)),
                 ("untaken runs", partial(_every, CLOSE_EVERY, lambda: history.close_untaken(timezone.now()))),
                 ("pruning", partial(_every, PRUNE_EVERY, lambda: retention.prune(timezone.now()))),
+                ("pruning of the audit", partial(_every, PRUNE_EVERY, _prune_audit)),
                 ("editions", partial(_every, PRUNE_EVERY, lambda: editions.prune(timezone.now()))),
                 ("etcd's users", partial(_every, ACCOUNTS_EVERY, accounts.Upkeep().round)),
                 ("orphans", partial(_every, SWEEP_EVERY, lambda: orphans.prune(timezone.now()))),
@@ -253,6 +255,10 @@ def _leave_within(seconds: float) -> None:
     timer = threading.Timer(seconds, leave)
     timer.daemon = True
     timer.start()
+
+
+def _prune_audit() -> None:
+    pruning.prune(timezone.now(), settings.ECTS_KEEP_AUDIT_DAYS)
 
 
 async def _every(seconds: float, work: Callable[[], object]) -> None:

@@ -58,6 +58,8 @@ ECTS_KEEP_RUNS = env.int("ECTS_KEEP_RUNS", default=0)
 """How many of its newest runs each pipeline keeps."""
 ECTS_KEEP_OUTPUT_BYTES = env.int("ECTS_KEEP_OUTPUT_BYTES", default=0)
 """How many bytes of its newest output each pipeline keeps."""
+ECTS_KEEP_AUDIT_DAYS = env.float("ECTS_KEEP_AUDIT_DAYS", default=730)
+"""Days for which the audit's entries are kept; 0: without a limit."""
 
 ECTS_NODE_GONE_SECONDS = env.float("ECTS_NODE_GONE_SECONDS", default=300)
 """Seconds without a word of a node after which its runs count as lost and its fires as missed."""

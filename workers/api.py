@@ -38,6 +38,7 @@ class NodeSerializer(serializers.ModelSerializer):
     status = serializers.ChoiceField(["online", "offline"], read_only=True)
     labels = LabelsField(required=False)
     is_rotating = serializers.BooleanField(read_only=True, help_text="It has another token that it has not used yet.")
+    is_revoked = serializers.BooleanField(read_only=True, help_text="Its deliveries are refused until it joins again.")
 
     class Meta:
         model = Node
@@ -60,6 +61,7 @@ class NodeSerializer(serializers.ModelSerializer):
             "drain_asked_at",
             "retired_at",
             "is_rotating",
+            "is_revoked",
             "etcd_connected",
             "incidents",
         ]
@@ -118,6 +120,12 @@ class NodeViewSet(ModelViewSet):
     def retire(self, request: Request, pk: str | None = None) -> Response:
         """Its bindings and tokens go, its history stays. It comes back only by a token made for it."""
         return self._act(lifecycle.retire)
+
+    @extend_schema(request=None, responses=NodeSerializer)
+    @action(detail=True, methods=["post"], permission_classes=[MayChange], serializer_class=serializers.Serializer)
+    def revoke(self, request: Request, pk: str | None = None) -> Response:
+        """Its tokens are no longer good: it goes on firing, but delivers nothing until it has joined again."""
+        return self._act(lifecycle.revoke_one)
 
     def _act(self, act: Callable[[UUID, datetime], Node]) -> Response:
         try:

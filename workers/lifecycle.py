@@ -119,6 +119,15 @@ def revoke(nodes: Iterable[Node]) -> int:
     return len(found)
 
 
+def revoke_one(pk: UUID, now: datetime) -> Node:
+    """As ``revoke``, of one node. Raises Impossible."""
+    with transaction.atomic():
+        node = _worker(pk)
+        _take_tokens(node)
+        node.save()
+    return node
+
+
 def retire(pk: UUID, now: datetime) -> Node:
     """Takes the node out of service for good: its bindings and its tokens go, its history stays. It comes back only by
     an enrolment token made for it. Raises Impossible."""

@@ -11,7 +11,7 @@ from coordination.errors import CoordinationError, PermissionDenied
 from coordination.etcd import EtcdAccounts, SyncEtcd
 from coordination.finding import Finding, Verdict, fail, ok, warn
 from coordination.gateway import Delete, EtcdSettings, Put
-from ects_site.doctor import members
+from ects_site.doctor import certificates, members
 from workers import accounts, store
 
 TIMEOUT = 3.0
@@ -34,6 +34,7 @@ def check() -> Iterator[Finding]:
         if gateway.get(store.keys().epoch(), timeout=TIMEOUT) is None:
             advice = "Start manage.py runmaster: the leading master fills an empty etcd by itself."
             yield fail("etcd", f"there is nothing under {settings.ECTS_ETCD_PREFIX}/ yet", advice)
+    yield from certificates.check(etcd)
     yield from _exposure(etcd)
     if etcd.user:
         yield from _users(etcd)

@@ -92,6 +92,10 @@ class Client:
         reply = self.api.patch(f"pipelines/{pipeline}/", json={"enabled": False})
         assert reply.status_code == 200, reply.text
 
+    def disable_all(self) -> None:
+        for pipeline in self.listed("pipelines/", enabled=True):
+            self.disable(pipeline["id"])
+
     def runs(self, pipeline: str, **parameters: Any) -> list[dict[str, Any]]:
         return self.listed("runs/", pipeline=pipeline, **parameters)
 

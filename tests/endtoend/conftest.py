@@ -78,6 +78,17 @@ def mailbox() -> Iterator[Mailbox]:
     it.close()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def nothing_fires_on(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What the tests of a module have made fires no more when the next ones run: it would take the machine from them."""
+    yield
+    for it in _running:
+        it.disable_all()
+
+
+_running: list[Installation] = []
+
+
 @pytest.fixture(scope="session")
 def ects(tmp_path_factory: pytest.TempPathFactory, mailbox: Mailbox) -> Iterator[Installation]:
     directory: Path = tmp_path_factory.mktemp("single") / "var"
@@ -96,6 +107,8 @@ def ects(tmp_path_factory: pytest.TempPathFactory, mailbox: Mailbox) -> Iterator
     )
     try:
         it.start()
+        _running.append(it)
         yield it
     finally:
+        _running.clear()
         it.stop()

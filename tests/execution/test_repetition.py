@@ -71,7 +71,7 @@ async def test_when_nobody_knows_what_was_done(
 ) -> None:
     peer = Peer(answer)
     async with listening(peer.take) as port:
-        limit = 0.3 if answer is None else 5
+        limit = 0.8 if answer is None else 5
         record = await _done(bench, _asking(f"http://127.0.0.1:{port}/", kind, limit, **more))
     assert record.state == ("timed_out" if answer is None else "failed")
     assert len(peer.heard) == record.attempts == (TRIES if is_repeated else 1)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.fuzz.amount import oddly
 from workers.engine.cron import ScheduleError
 from workers.engine.schedule import Schedule, next_fires
 
@@ -26,6 +27,7 @@ NAMED = st.builds("{}{}".format, st.sampled_from(["@every ", "@at ", "@", "@rebo
 ZONE = st.sampled_from(["UTC", "Europe/Berlin", "Australia/Lord_Howe", "Mars/Base", "", "../etc/passwd", "\x00"])
 
 
+@oddly
 @given(text=st.one_of(LIKE_CRON, NAMED, st.text(max_size=300)), zone=ZONE, key=st.text(max_size=10))
 def test_any_text_is_a_schedule_or_a_sentence(text: str, zone: str, key: str) -> None:
     fires: list[datetime] = []
@@ -35,6 +37,7 @@ def test_any_text_is_a_schedule_or_a_sentence(text: str, zone: str, key: str) ->
     assert all(fire > NOW for fire in fires)
 
 
+@oddly
 @given(piece=st.sampled_from(["*,", "1-59/2,", "H,", "mon,", "9" * 50, "*/1", "L-", "# ", "@every "]))
 def test_a_long_text_takes_no_memory(piece: str) -> None:
     text = piece * 20_000

@@ -14,6 +14,7 @@ from msgspec import json
 from coordination import crypto, documents
 from coordination.documents import PipelineDocument, StepDocument, TaskDocument, Tombstone
 from coordination.gateway import Event, KeyValue
+from tests.fuzz.amount import oddly
 from tests.fuzz.shapes import spoilt
 from tests.plan.test_changeover import KEYS, NODE, NOON, PIPELINE, SIGNER, Node, SetClock
 from workers.engine.journal import Journal
@@ -54,6 +55,7 @@ def signed(draw: Any) -> bytes:
     return SIGNER.sign("pipeline", body)
 
 
+@oddly
 @given(values=st.lists(st.one_of(signed(), ANYBODYS), min_size=1, max_size=4))
 def test_a_worker_goes_on_whatever_it_finds(values: list[bytes], tmp_path_factory: Any) -> None:
     asyncio.run(_life(values, tmp_path_factory.mktemp("journal")))
@@ -83,6 +85,7 @@ async def _life(values: list[bytes], directory: Path) -> None:
         await node.end()
 
 
+@oddly
 @given(data=st.one_of(st.binary(max_size=300), signed()), kind=st.sampled_from(["pipeline", "command", "config"]))
 def test_an_envelope_is_verified_or_refused(data: bytes, kind: Any) -> None:
     with suppress(crypto.Refused):

@@ -13,6 +13,7 @@ from msgspec import json
 
 from coordination import records
 from coordination.records import AppliedRecord, CutRecord, GapRecord, RefusedRecord, SetAsideRecord
+from tests.fuzz.amount import oddly
 from tests.fuzz.shapes import spoilt
 from tests.logs.makers import NOON, PIPELINE, Worker, output, run, step
 
@@ -49,6 +50,7 @@ def after_all(worker: Worker) -> None:
     assert worker.send(1, run(9, "succeeded", run=str(uuid.uuid4())))["sequence"] == 1
 
 
+@oddly
 @given(bodies=st.lists(BODIES, min_size=1, max_size=5), packed=st.booleans())
 def test_any_batch_is_taken_or_refused(bodies: list[bytes], packed: bool) -> None:
     name = f"node-{uuid.uuid4()}"

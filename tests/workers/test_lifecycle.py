@@ -196,7 +196,7 @@ class TestAnOlderWorker:
 
 
 class TestOverTheApi:
-    @pytest.mark.parametrize("act", ["drain", "undrain", "rotate", "retire"])
+    @pytest.mark.parametrize("act", ["drain", "undrain", "rotate", "revoke", "retire"])
     def test_by_post_and_with_permission(self, worker: Worker, client: Client, act: str) -> None:
         url = f"/api/v1/nodes/{worker.node}/{act}/"
         user = User.objects.create_user("visitor")
@@ -222,6 +222,10 @@ class TestOverTheApi:
         assert drained["drain_asked_at"]
         assert admin.post(f"{url}/undrain/").json()["drain_asked_at"] is None
         assert admin.post(f"{url}/rotate/").json()["is_rotating"] is True
+        assert worker.row().token_digest
+        assert admin.post(f"{url}/revoke/").json()["is_revoked"] is True
+        assert worker.row().is_revoked
+        assert worker.post().status_code == 401
         assert admin.post(f"{url}/retire/").json()["retired_at"]
         assert "retired already" in admin.post(f"{url}/drain/").json()["detail"]
         assert admin.post(f"{url}/retire/").status_code == 409
