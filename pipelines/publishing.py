@@ -48,7 +48,7 @@ def relay_on_commit(pipelines: Iterable[UUID]) -> None:
     transaction.on_commit(_relay_marked, robust=True)
 
 
-def relay(pipelines: Iterable[UUID], budget_seconds: float = WEB_BUDGET) -> Report:
+def relay(pipelines: Iterable[UUID], budget_seconds: float) -> Report:
     """Publishes what is pending of these pipelines, as far as the budget goes."""
     return Relay(budget_seconds).run(Publication.objects.filter(pipeline__in=list(pipelines)))
 
@@ -92,4 +92,4 @@ def _relay_marked() -> None:
     _thread.marked = set()
     if marked:
         _thread.relayed = getattr(_thread, "relayed", set()) | marked
-        relay(marked)
+        relay(marked, WEB_BUDGET)

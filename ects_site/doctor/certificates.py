@@ -38,9 +38,9 @@ def _shown(endpoint: str) -> str:
     host, _, port = endpoint.rpartition(":")
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    with socket.create_connection((host.strip("[]"), int(port)), TIMEOUT) as connection:
-        with context.wrap_socket(connection) as wrapped:
-            return ssl.DER_cert_to_PEM_cert(wrapped.getpeercert(binary_form=True) or b"")
+    connection = socket.create_connection((host.strip("[]"), int(port)), TIMEOUT)
+    with connection, context.wrap_socket(connection) as wrapped:
+        return ssl.DER_cert_to_PEM_cert(wrapped.getpeercert(binary_form=True) or b"")
 
 
 def _finding(what: str, pem: bytes) -> Finding:

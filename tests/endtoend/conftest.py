@@ -80,7 +80,7 @@ def mailbox() -> Iterator[Mailbox]:
 
 @pytest.fixture(scope="module", autouse=True)
 def nothing_fires_on(request: pytest.FixtureRequest) -> Iterator[None]:
-    """What the tests of a module have made fires no more when the next ones run: it would take the machine from them."""
+    """What the tests of a module have made fires no more when others run: it would take the machine from them."""
     yield
     for it in _running:
         it.disable_all()

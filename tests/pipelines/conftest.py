@@ -8,6 +8,7 @@ import pytest
 from coordination.etcd.blocking import SyncEtcd
 from coordination.gateway import EtcdSettings
 from coordination.keys import Keys
+from pipelines import publishing
 from tests import etcd_server
 from tests.pipelines.makers import Console
 from workers import store
@@ -26,5 +27,7 @@ def console(etcd, settings, monkeypatch, transactional_db) -> Iterator[Console]:
     settings.ECTS_ETCD_PREFIX = f"/test-{uuid.uuid4().hex}"
     gateway = SyncEtcd(EtcdSettings(endpoints=(etcd.endpoint,)))
     monkeypatch.setattr(store, "sync_gateway", lambda: gateway)
+    # No request waits for so long, but these tests do, on a busy machine, rather than have a master as well.
+    monkeypatch.setattr(publishing, "WEB_BUDGET", 2.0)
     yield Console(gateway, Keys(settings.ECTS_ETCD_PREFIX), etcd)
     gateway.close()

@@ -442,9 +442,10 @@ def test_saving_while_etcd_is_down_and_publishing_when_it_is_back(console):
     assert console.document(node, pipeline.pk).steps[0].task.content == "echo new"
 
 
-def test_a_request_is_not_held_up_by_an_etcd_that_does_not_answer(console):
+def test_a_request_is_not_held_up_by_an_etcd_that_does_not_answer(console, monkeypatch):
     """Counts the calls' deadlines: their sum is what the request can wait for etcd."""
     pipeline = makers.pipeline(tasks=[makers.task()], nodes=[makers.node()])
+    monkeypatch.setattr(publishing, "WEB_BUDGET", 0.3)
     deadlines = []
     transact = console.gateway.transact
 

@@ -38,9 +38,7 @@ def test_files_and_members_are_looked_at(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("days", "words"), [(2, "fail: {} ended on "), (-30, "fail: {} is good from ")])
-def test_before_and_after_its_time(
-    days: int, words: str, etcd: EtcdSettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_before_and_after_its_time(days: int, words: str, etcd: EtcdSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     now = datetime.now(UTC) + timedelta(days=days)
     monkeypatch.setattr(certificates.timezone, "now", lambda: now)
     for line, name in zip(said(etcd), ("etcd's authority", "this console's"), strict=True):
