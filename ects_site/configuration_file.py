@@ -51,7 +51,11 @@ class Invalid(Exception):
 
 
 class Database(Struct, forbid_unknown_fields=True):
-    """MySQL or MariaDB. ``host`` may be the path of a socket."""
+    """MySQL or MariaDB. ``host`` may be the path of a socket.
+
+    ``tls``: ``required`` encrypts, ``verify`` checks as well that the server is the one that ``host`` names, by the
+    authority whose certificate ``ca`` is (a PEM file; empty: those that this machine trusts).
+    """
 
     name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_$-]{1,64}$")]
     user: Text
@@ -59,6 +63,8 @@ class Database(Struct, forbid_unknown_fields=True):
     port: Port = 3306
     password: str = field(default="", name="pass")
     charset: Literal["utf8mb4"] = field(default="utf8mb4", name="char")
+    tls: Literal["", "none", "required", "verify"] = ""
+    ca: str = ""
 
     @property
     def is_socket(self) -> bool:
@@ -70,13 +76,24 @@ class Database(Struct, forbid_unknown_fields=True):
         """The host to connect to. The client library takes "localhost" for its socket, and then ignores the port."""
         return "127.0.0.1" if self.host == "localhost" else self.host
 
+    @property
+    def tls_options(self) -> dict[str, str]:
+        """As the URL has them behind its question mark."""
+        if self.tls == "required":
+            return {"ssl_mode": "REQUIRED"}
+        if self.tls == "verify" or self.ca:
+            return {"ssl_mode": "VERIFY_IDENTITY"} | ({"ssl_ca": self.ca} if self.ca else {})
+        return {}
+
     def url(self) -> str:
         """As ``ECTS_DATABASE_URL`` has it."""
         account = f"{quote(self.user, safe='')}:{quote(self.password, safe='')}"
-        if self.is_socket:
-            return f"mysql://{account}@/{self.name}?unix_socket={quote(self.host, safe='/')}"
         host = f"[{self.address}]" if ":" in self.address else self.address
-        return f"mysql://{account}@{host}:{self.port}/{self.name}"
+        place, options = f"{host}:{self.port}", self.tls_options
+        if self.is_socket:
+            place, options = "", {"unix_socket": self.host} | options
+        asked = "&".join(f"{name}={quote(value, safe='/')}" for name, value in options.items())
+        return f"mysql://{account}@{place}/{self.name}{'?' if asked else ''}{asked}"
 
 
 class Auth(Struct, forbid_unknown_fields=True):

@@ -209,6 +209,14 @@ def log_level() -> str:
         raise ImproperlyConfigured(str(error)) from None
 
 
+def mysql_options(given: Mapping[str, str]) -> dict[str, object]:
+    """What an URL says after its question mark as the driver wants it: files for TLS (``ssl_ca``, ``ssl_cert``,
+    ``ssl_key``) belong into one option."""
+    files = {name.removeprefix("ssl_"): given[name] for name in ("ssl_ca", "ssl_cert", "ssl_key") if name in given}
+    others = {name: value for name, value in given.items() if name.removeprefix("ssl_") not in files}
+    return others | ({"ssl": files} if files else {})
+
+
 def email_tls() -> str:
     """``ECTS_EMAIL_TLS``: ``none``, ``starttls`` or ``tls``; yes and no stand for starttls and none."""
     given = env.str("ECTS_EMAIL_TLS", default="")

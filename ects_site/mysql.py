@@ -7,6 +7,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from ects_site.configuration_file import Database
+from ects_site.environment import mysql_options
 from ects_site.probes import wire
 
 try:
@@ -21,6 +22,9 @@ CHARSET = "SELECT default_character_set_name FROM information_schema.schemata WH
 
 NO_DATABASE = 1049
 """Unknown database (MySQL's error reference)."""
+
+NO_TLS = 2026
+"""The TLS connection failed, or the server has none (CR_SSL_CONNECTION_ERROR)."""
 
 REFUSED = (1045, 1698)
 """Access denied, by password, and by a plugin that asks for none."""
@@ -73,6 +77,7 @@ def connect(database: Database, **more: Any) -> "MySQLdb.Connection":
             passwd=database.password,
             charset="utf8mb4",
             connect_timeout=CONNECT_TIMEOUT,
+            **mysql_options(database.tls_options),
             **more,
         )
     except MySQLdb.Error as error:
@@ -91,6 +96,9 @@ def in_words(error: Any, database: Database) -> CannotMake:
     if code in NO_RIGHT:
         sentence = _("%(user)s may not do this. As the server's administrator: %(grant)s")
         return CannotMake("user", f"{sentence % {**facts, 'grant': grant(database)}} ({said})")
+    if code == NO_TLS:
+        sentence = _("no TLS to this server: %(said)s. Name the CA that signed its certificate, and the host as in it")
+        return CannotMake("ca" if database.ca else "tls", sentence % facts)
     if code == NO_DATABASE:
         return CannotMake("name", _("there is no database %(name)s") % facts)
     if code == 1130:

@@ -20,6 +20,7 @@ from ects_site.environment import (
     load_settings_file,
     log_format,
     log_level,
+    mysql_options,
     port,
     secret,
     secret_from,
@@ -166,7 +167,7 @@ else:
         "write_timeout": 60,
     }
 # What the URL says after its question mark (unix_socket, charset, ssl) wins.
-DATABASES["default"]["OPTIONS"] = options | DATABASES["default"].get("OPTIONS", {})
+DATABASES["default"]["OPTIONS"] = options | mysql_options(DATABASES["default"].get("OPTIONS", {}))
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTHENTICATION_BACKENDS = [

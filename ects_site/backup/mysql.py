@@ -94,7 +94,7 @@ def _program(names: tuple[str, ...]) -> str:
 def _options(settings: Mapping[str, Any]) -> Iterator[Path]:
     """An option file with everything that the programs need; passwords on command lines are for all to see."""
     given = settings.get("OPTIONS", {})
-    ssl = given.get("ssl") or {}
+    ssl, mode = given.get("ssl") or {}, given.get("ssl_mode", "")
     wanted = {
         "user": settings["USER"],
         "password": settings["PASSWORD"],
@@ -104,6 +104,10 @@ def _options(settings: Mapping[str, Any]) -> Iterator[Path]:
         "ssl-ca": ssl.get("ca"),
         "ssl-cert": ssl.get("cert"),
         "ssl-key": ssl.get("key"),
+        # MariaDB's and MySQL's programs have no option for it in common; what one does not know it passes over.
+        "loose-ssl": mode and "1",
+        "loose-ssl-verify-server-cert": mode == "VERIFY_IDENTITY" and "1",
+        "loose-ssl-mode": mode,
         "default-character-set": "utf8mb4",
     }
     lines = ["[client]", *(f"{name}={_quoted(str(value))}" for name, value in wanted.items() if value)]

@@ -71,6 +71,13 @@ def test_an_empty_file_leaves_everything_as_it_is(tmp_path: Path) -> None:
         (Database("d", "u:@/%", password="$p@:/?#%"), {"USER": "u:@/%", "PASSWORD": "$p@:/?#%"}),
         (Database("d", "u", host="::1", port=3307), {"HOST": "::1", "PORT": 3307}),
         (Database("d", "u", host="/run/my sql/s"), {"HOST": "", "OPTIONS": {"unix_socket": "/run/my sql/s"}}),
+        (Database("d", "u", tls="none"), {"HOST": "127.0.0.1"}),
+        (Database("d", "u", tls="required"), {"OPTIONS": {"ssl_mode": "REQUIRED"}}),
+        (Database("d", "u", tls="verify"), {"OPTIONS": {"ssl_mode": "VERIFY_IDENTITY"}}),
+        (
+            Database("d", "u", host="/run/s", ca="/etc/a b.pem"),
+            {"OPTIONS": {"unix_socket": "/run/s", "ssl_mode": "VERIFY_IDENTITY", "ssl_ca": "/etc/a b.pem"}},
+        ),
     ],
 )
 def test_the_url_says_the_same(database: Database, expected: dict[str, object]) -> None:

@@ -21,7 +21,7 @@ class DatabaseForm(StepForm):
     title = _("Database")
     section = "database"
     secrets = ("password",)
-    given = ("host", "port", "name", "user", "password")
+    given = ("host", "port", "name", "user", "password", "tls", "ca")
     needed = ("host", "port", "name", "user")
     variables = ("ECTS_DATABASE_URL",)
     needed_by = ["keys", "administrator"]
@@ -44,6 +44,20 @@ class DatabaseForm(StepForm):
     name = forms.CharField(label=_("Name of the database"), required=False, help_text=_("It is made if it is missing."))
     user = forms.CharField(label=_("User"), required=False)
     password = secret_field(_("Password"))
+    tls = forms.ChoiceField(
+        label=_("TLS"),
+        required=False,
+        choices=[
+            ("none", _("None: on this machine, or in a network that is trusted")),
+            ("required", _("Encrypted, whoever answers")),
+            ("verify", _("Encrypted, and the server shows that it is the one")),
+        ],
+    )
+    ca = forms.CharField(
+        label=_("CA certificate"),
+        required=False,
+        help_text=_("Path of a PEM file on this machine. Empty: the authorities that this machine trusts."),
+    )
 
     def beginning(self, content: Content) -> dict[str, Any]:
         held = content.get("database", {})
@@ -54,12 +68,14 @@ class DatabaseForm(StepForm):
             "name": held.get("name", "ects"),
             "user": held.get("user", "ects"),
             "password": held.get("pass", ""),
+            "tls": held.get("tls", "none") or "none",
+            "ca": held.get("ca", ""),
         }
 
     def described(self, values: Mapping[str, Any]) -> Content:
         if self.owns():
             return {}
-        held = {name: values[name] for name in ("host", "port", "name", "user")}
+        held = {name: values[name] for name in ("host", "port", "name", "user", "tls", "ca")}
         return {"database": {**held, "pass": values["password"]}}
 
     def test(self) -> Report:

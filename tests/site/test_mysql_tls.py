@@ -1,0 +1,104 @@
+"""TLS to the database: a real MariaDB that lets one user in over TLS only, and what set-up, console and backup do."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import MySQLdb
+import pytest
+from msgspec import structs
+
+from ects_site import mysql
+from ects_site.backup.mysql import Mysql
+from ects_site.configuration_file import Database
+from ects_site.probes import database as probes
+from tests.certificates import Authority
+from tests.etcd_server import free_ports, wait_until
+from tests.site.processes import manage
+
+CIPHER = """
+from django.db import connection
+with connection.cursor() as cursor:
+    cursor.execute("SHOW STATUS LIKE 'Ssl_cipher'")
+    print(cursor.fetchone())
+"""
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """Of the server: how its user gets in, and an authority that has nothing to do with it."""
+
+    database: Database
+    stranger: Authority
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    directory = tmp_path_factory.mktemp("guarded")
+    authority, stranger = Authority(directory, "ca").create(), Authority(directory, "other").create()
+    server = authority.issue("server", "serverAuth")
+    # A short path: sockets have room for 107 bytes.
+    socket, [port] = Path("/tmp") / f"ects-tls-{directory.parent.name}-{directory.name}.sock", free_ports(1)
+    user = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
+    if user == "root":
+        user = "mysql"
+        for place in (directory, *directory.parents):
+            if place.stat().st_uid == 0 and place.name.startswith(("pytest", "popen", "guarded")):
+                place.chmod(0o755)
+        subprocess.run(["chown", "-R", user, str(directory)], check=True)
+    install = ["mariadb-install-db", "--no-defaults", f"--user={user}", f"--datadir={directory}/data"]
+    install += ["--auth-root-authentication-method=normal", "--skip-test-db"]
+    subprocess.run(install, check=True, capture_output=True)
+    run = ["mariadbd", "--no-defaults", f"--user={user}", f"--datadir={directory}/data", f"--socket={socket}"]
+    run += [f"--port={port}", "--bind-address=127.0.0.1", f"--pid-file={directory}/pid"]
+    run += [f"--ssl-ca={authority.certificate}", f"--ssl-cert={server.certificate}", f"--ssl-key={server.key}"]
+    with (directory / "log").open("wb") as log:
+        process = subprocess.Popen(run, stderr=log)
+    try:
+        wait_until(lambda: _is_ready(socket), f"MariaDB is ready, see {directory / 'log'}", 60)
+        yield Guarded(
+            Database("ects", "ects", host="127.0.0.1", port=port, password="p", ca=str(authority.certificate)), stranger
+        )
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def _is_ready(socket: Path) -> bool:
+    try:
+        connection = MySQLdb.connect(unix_socket=str(socket), user="root")
+    except MySQLdb.OperationalError:
+        return False
+    with closing(connection), connection.cursor() as cursor:
+        cursor.execute("CREATE USER ects@'%' IDENTIFIED BY 'p' REQUIRE SSL")
+        cursor.execute("GRANT ALL ON ects.* TO ects@'%'")
+    return True
+
+
+@pytest.mark.parametrize("changes", [{}, {"tls": "verify"}, {"tls": "required", "ca": ""}])
+def test_it_lets_in_who_comes_over_tls(guarded: Guarded, changes: dict[str, str], tmp_path: Path) -> None:
+    report = probes.probe(structs.replace(guarded.database, **changes), tmp_path / "unused")
+    assert report.wrong == []
+
+
+def test_each_mistake_is_told_beside_its_field(guarded: Guarded, tmp_path: Path) -> None:
+    def wrong(**changes: object) -> dict[str, str]:
+        return dict(probes.probe(structs.replace(guarded.database, **changes), tmp_path / "unused").wrong)
+
+    assert "refuses ects" in wrong(ca="")["password"]
+    assert "no TLS to this server" in wrong(ca=str(guarded.stranger.certificate))["ca"]
+    assert "no TLS to this server" in wrong(ca="", tls="verify")["tls"]
+    assert "no TLS to this server" in wrong(ca=str(tmp_path / "none.pem"))["ca"]
+
+
+def test_a_console_and_its_backup(guarded: Guarded, tmp_path: Path) -> None:
+    mysql.create_database(guarded.database)
+    environment = {"ECTS_DATABASE_URL": guarded.database.url()}
+    asked = manage(tmp_path, "shell", "-v", "0", "-c", CIPHER, **environment)
+    assert "TLS" in asked.stdout, asked.stderr
+    options = {"ssl_mode": "VERIFY_IDENTITY", "ssl": {"ca": guarded.database.ca}}
+    settings = {"NAME": "ects", "USER": "ects", "PASSWORD": "p", "HOST": "127.0.0.1", "PORT": guarded.database.port}
+    Mysql({**settings, "OPTIONS": options}).dump(tmp_path / "dump.gz")
+    assert (tmp_path / "dump.gz").stat().st_size > 0
