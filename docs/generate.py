@@ -151,7 +151,9 @@ def _type(about: dict[str, Any], schema: dict[str, Any]) -> str:
         return f"list of {_type(about['items'], schema)}"
     if about.get("type") == "object":
         return "map of texts"
-    return str(about.get("format") or about.get("type", "any"))
+    kind = about.get("type", "any")
+    # How large a number may be depends on the database that the console has.
+    return str(kind if kind == "integer" else about.get("format") or kind)
 
 
 def _sentences(text: str) -> str:

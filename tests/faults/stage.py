@@ -39,6 +39,9 @@ SESSION_TTL = 15.0
 RECOVERY = timedelta(seconds=5)
 """A worker that is online again has its session, and has compared its clock, so much later."""
 
+CLOCKS_DIFFER = timedelta(seconds=1)
+"""A host whose clock is behind hears by it before an instant of what others hear after it."""
+
 WEB_PORT = 9701
 ADMIN = "admin"
 READY_WITHIN = 90.0
@@ -243,7 +246,7 @@ class Stage:
 
     def disable(self, pipelines: Sequence[Pipeline]) -> list[Pipeline]:
         """They fire no more; as they are known from then on."""
-        ended = datetime.now(UTC)
+        ended = datetime.now(UTC) - CLOCKS_DIFFER
         for pipeline in pipelines:
             wait_for("it is disabled", partial(self._has_disabled, pipeline.document.pipeline), 60)
         return [replace(pipeline, ended=ended) for pipeline in pipelines]
