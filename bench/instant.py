@@ -8,8 +8,8 @@ scheduler and of all its jobs; memory is resident.
 Ours is the product's own worker with its journal on disk, a private etcd and a console to which it delivers: every
 beginning is on disk before its program starts. Nobody else here writes anything down. Peers: APScheduler (in memory, as
 many threads as the worker has places), and in the long form Debian's cron and Celery with beat, Redis and as many
-threads, which both know minutes only and are given a full minute. A peer that is not on this machine is left out and
-said so. ``--quick``: 100 and 1,000, one turn, APScheduler only.
+threads, which both know minutes only, are given a full minute, and take part in the first of three turns. A peer that
+is not on this machine is left out and said so. ``--quick``: 100 and 1,000, one turn, APScheduler only.
 """
 
 import argparse
@@ -102,17 +102,20 @@ def by_celery(count: int, command: str) -> Iterator[tuple[list[int], datetime]]:
         yield pids, minute
 
 
+ONCE = ("cron", "celery")
+"""Those that have to wait for a minute: one turn of each."""
+
 PEERS: dict[str, Start] = {"apscheduler": by_apscheduler, "cron": by_cron, "celery": by_celery}
 
 
 def report(who: str, count: int, turns: list[Burst], base: list[Burst]) -> None:
-    """Medians; ratios turn by turn."""
+    """Medians; ratios turn by turn, of those in which it took part."""
     against = "the same" if turns is base else "ECTS, in the same run"
     units = {"p50": "ms", "p99": "ms", "largest": "ms", "cpu": "s", "memory": "MB"}
     words = {"p50": "lateness p50", "p99": "lateness p99", "largest": "lateness max", "cpu": "processor time"}
     for name, unit in units.items():
         ratios = [
-            getattr(mine, name) / max(getattr(other, name), 0.01) for mine, other in zip(turns, base, strict=True)
+            getattr(mine, name) / max(getattr(other, name), 0.01) for mine, other in zip(turns, base, strict=False)
         ]
         value = median(getattr(turn, name) for turn in turns)
         say(f"{words.get(name, name)}, {count} jobs, {who}", value, unit, against, median(ratios))
@@ -133,9 +136,9 @@ def main() -> None:
         measure(ours(one), 100, job, starts)  # warming up
         for count in (100, 1000) if quick else (100, 1000, 5000):
             turns: dict[str, list[Burst]] = {who: [] for who in ("ECTS", *peers)}
-            for _ in range(1 if quick else 3):
+            for turn in range(1 if quick else 3):
                 turns["ECTS"].append(measure(ours(one), count, job, starts))
-                for peer in peers:
+                for peer in [peer for peer in peers if not turn or peer not in ONCE]:
                     turns[peer].append(measure(PEERS[peer], count, job, starts))
             for who, bursts in turns.items():
                 report(who, count, bursts, turns["ECTS"])
