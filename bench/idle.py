@@ -31,11 +31,10 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from tests.coordination.certificates import Authority
-
 from coordination import crypto, documents, records
 from coordination.documents import PipelineDocument, StepDocument, TaskDocument
 from coordination.keys import Keys
+from tests.certificates import Authority
 from tests.etcd_server import EtcdServer, running, wait_until
 from tests.site.processes import ROOT, environment
 from workers.engine import identity
