@@ -201,6 +201,31 @@ class ApplicantSerializer(serializers.Serializer):
         return key
 
 
+class EtcdAccessSerializer(serializers.Serializer):
+    """How the host reaches etcd. Of files, the paths as the console has them."""
+
+    endpoints = serializers.ListField(child=serializers.CharField(), help_text="HOST:PORT of each member.")
+    prefix = serializers.CharField(help_text="All keys are below it.")
+    user = serializers.CharField(allow_blank=True, help_text="The node's own; empty while etcd asks for none.")
+    password = serializers.CharField(allow_blank=True, help_text="Of that user, new with each enrolment.")
+    ca = serializers.CharField(allow_blank=True, help_text="Path of the authority's certificate; empty without TLS.")
+    ca_certificate = serializers.CharField(allow_blank=True, help_text="What stands in that file (PEM).")
+    certificate = serializers.CharField(allow_blank=True, help_text="Path of a client certificate.")
+    key = serializers.CharField(allow_blank=True, help_text="Path of its key.")
+
+
+class IdentitySerializer(serializers.Serializer):
+    """Who the host is from now on. It keeps this by itself; nobody is told the token again."""
+
+    node = serializers.UUIDField(help_text="The node's id.")
+    name = serializers.CharField(help_text="The node's name.")
+    token = serializers.CharField(help_text="With it the node delivers, as Authorization: Node <token>.")
+    verify_keys = serializers.DictField(
+        child=serializers.CharField(), help_text="The keys that sign definitions (Ed25519, base64), by their ids."
+    )
+    etcd = EtcdAccessSerializer(help_text="How it reaches etcd.")
+
+
 class EnrolThrottle(AnonRateThrottle):
     """Guessing tokens is hopeless; trying is also slow."""
 
@@ -215,6 +240,7 @@ class EnrolView(APIView):
     throttle_classes = [EnrolThrottle]
     serializer_class = ApplicantSerializer
 
+    @extend_schema(request=ApplicantSerializer, responses=IdentitySerializer)
     def post(self, request: Request) -> Response:
         """200 with the identity; 403 for a token that is no good, 409 for a name or node that is another host's, 503
         while etcd cannot give the node a user."""

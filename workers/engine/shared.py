@@ -4,19 +4,17 @@ import asyncio
 import heapq
 import logging
 import secrets
-from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextvars import Context
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import count
 
-from msgspec import DecodeError, Raw, structs
+from msgspec import Raw
 
 from coordination import fires, logformat, records
 from coordination.documents import PipelineDocument
 from coordination.errors import CoordinationError
-from coordination.fires import FireRecord, Timing, Transaction
+from coordination.fires import Timing, Transaction
 from coordination.gateway import CALL_TIMEOUT, Gateway
 from coordination.keys import Keys
 from coordination.records import TERMINAL, RunRecord
@@ -27,6 +25,7 @@ from workers.engine.dispatch import STOPPING
 from workers.engine.journal import Journal
 from workers.engine.members import Members
 from workers.engine.plan import Fires, Kill, Note
+from workers.engine.shared_entry import Entry, MakeFires, remembered
 from workers.engine.shared_runs import SharedRuns
 from workers.engine.standing import Now, Standing
 from workers.engine.timer import WallTimer
@@ -44,23 +43,6 @@ TICK = 1.0
 
 SETTLE_WITHIN = 3.0
 """Seconds that a stopping worker gives its claims to be answered, and again its endings."""
-
-TIMINGS = 3
-"""Compiled timings kept for each pipeline: what the record expects, what holds, what will."""
-
-MakeFires = Callable[[PipelineDocument], Fires]
-"""Compiles a document's schedule."""
-
-
-@dataclass(slots=True, eq=False)
-class _Entry:
-    plan: SharedPlan
-    document: PipelineDocument
-    todo: deque[Action] = field(default_factory=deque)
-    is_carrying_out: bool = False
-    is_leaving: bool = False
-    ticket: int = 0
-    timings: list[tuple[Timing, Fires]] = field(default_factory=list)
 
 
 class Shared:
@@ -88,8 +70,8 @@ class Shared:
         self._known = dict(known)
         self._on_first = on_first
         self._on_claim = on_claim
-        self._entries: dict[str, _Entry] = {}
-        self._heap: list[tuple[datetime, int, _Entry]] = []
+        self._entries: dict[str, Entry] = {}
+        self._heap: list[tuple[datetime, int, Entry]] = []
         self._tickets = count(1)
         self._clocks_apart = 0.0
         self._timer = WallTimer()
@@ -241,9 +223,9 @@ class Shared:
 
     # -- one pipeline -------------------------------------------------------------------------------------------
 
-    def _entry(self, document: PipelineDocument) -> _Entry:
+    def _entry(self, document: PipelineDocument) -> Entry:
         def compiled(base: PipelineDocument, timing: Timing) -> Fires:
-            return self._compiled(self._entries[base.pipeline], timing)
+            return self._entries[base.pipeline].compiled(timing, self._make_fires)
 
         plan = SharedPlan(
             document,
@@ -251,27 +233,11 @@ class Shared:
             keys=self._keys,
             make_fires=compiled,
             new_nonce=lambda: secrets.token_hex(8),
-            known=self._remembered(document.pipeline),
+            known=remembered(document.pipeline, self._known.get(document.pipeline)),
         )
-        return _Entry(plan, document)
+        return Entry(plan, document)
 
-    def _remembered(self, pipeline: str) -> FireRecord | None:
-        try:
-            return fires.decode(self._known[pipeline]) if pipeline in self._known else None
-        except DecodeError as error:
-            log.error("what was remembered of pipeline %s cannot be read: %s", pipeline, error)
-            return None
-
-    def _compiled(self, entry: _Entry, timing: Timing) -> Fires:
-        for known, made in entry.timings:
-            if known == timing:
-                return made
-        values = {name: value for name, value in structs.asdict(timing).items() if name != "generation"}
-        made = self._make_fires(structs.replace(entry.document, **values))
-        entry.timings = [(timing, made), *entry.timings[: TIMINGS - 1]]
-        return made
-
-    def _poll(self, entry: _Entry) -> None:
+    def _poll(self, entry: Entry) -> None:
         pipeline = entry.document.pipeline
         if entry.plan.done and not entry.todo:
             self._entries.pop(pipeline, None)
@@ -290,7 +256,7 @@ class Shared:
             entry.is_carrying_out = True
             self._spawn(self._carry_out(entry))
 
-    def _wake(self, entry: _Entry, wake: Wake, now: Now) -> None:
+    def _wake(self, entry: Entry, wake: Wake, now: Now) -> None:
         walls = [] if wake.wall is None else [wake.wall]
         if wake.boot is not None:
             walls.append(now.wall + timedelta(seconds=max(wake.boot - now.boot, 0)))
@@ -305,7 +271,7 @@ class Shared:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
-    async def _carry_out(self, entry: _Entry) -> None:
+    async def _carry_out(self, entry: Entry) -> None:
         """In the order in which it was asked for; only an answer of etcd is not waited for."""
         logformat.speak_of(pipeline=entry.document.name, pipeline_id=entry.document.pipeline)
         try:
@@ -315,7 +281,7 @@ class Shared:
         finally:
             entry.is_carrying_out = False
 
-    async def _do(self, entry: _Entry, action: Action) -> None:
+    async def _do(self, entry: Entry, action: Action) -> None:
         match action:
             case Send(transaction):
                 self._spawn(self._send(entry, transaction))
@@ -332,7 +298,7 @@ class Shared:
             case Incident(text):
                 log.error("%s", text)
 
-    async def _start(self, entry: _Entry, order: Start) -> None:
+    async def _start(self, entry: Entry, order: Start) -> None:
         if self.runs.start(order):
             return
         row = RunRecord(
@@ -351,7 +317,7 @@ class Shared:
         entry.plan.ended(order.run, row.state, row.reason)
         self._poll(entry)
 
-    async def _send(self, entry: _Entry, transaction: Transaction) -> None:
+    async def _send(self, entry: Entry, transaction: Transaction) -> None:
         logformat.speak_of(pipeline=entry.document.name, pipeline_id=entry.document.pipeline)
         try:
             async with self._sending:
@@ -386,7 +352,7 @@ class Shared:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a shared fire broke", exc_info=error)
 
-    async def _until(self, quiet: Callable[[_Entry], bool]) -> None:
+    async def _until(self, quiet: Callable[[Entry], bool]) -> None:
         deadline = self._clock.monotonic() + SETTLE_WITHIN
         while self._clock.monotonic() < deadline and not all(quiet(entry) for entry in self._entries.values()):
             await self._clock.sleep(0.02)
