@@ -79,13 +79,14 @@ def turn(one: Worker, starts: Path, script: str) -> Times:
 def main() -> None:
     """Reads the command line and measures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="two turns instead of seven")
+    parser.add_argument("--quick", action="store_true", help="one turn instead of seven")
     quick = parser.parse_args().quick
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         program, starts = build(directory), directory / "starts"
         with worker(module="bench._starts", variables={"BENCH_STARTS": str(starts)}) as one:
-            turn(one, starts, PLAIN)  # the first is warming up
+            if not quick:
+                turn(one, starts, PLAIN)  # warming up
             rounds = [
                 Round(
                     turn(one, starts, PLAIN),
@@ -94,7 +95,7 @@ def main() -> None:
                     turn(one, starts, SHELL),
                     in_c(program, "/bin/sh", "-c", SHELL),
                 )
-                for _ in range(2 if quick else 7)
+                for _ in range(1 if quick else 7)
             ]
     report("plain command", "C with a shell", [(each.plain, each.c_plain) for each in rounds])
     report("plain command", "C without a shell", [(each.plain, each.c_bare) for each in rounds])

@@ -77,7 +77,7 @@ def turn(one: Worker, decisions: Path) -> Lateness:
 def main() -> None:
     """Reads the command line and measures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="10,000 schedules and three turns instead of ten")
+    parser.add_argument("--quick", action="store_true", help="10,000 schedules and one turn instead of ten")
     quick = parser.parse_args().quick
     schedules = 10_000 if quick else 100_000
     with tempfile.NamedTemporaryFile() as file:
@@ -85,7 +85,7 @@ def main() -> None:
         with worker(remembered=background(schedules), module="bench._decisions", variables=variables) as one:
             say(f"memory with {schedules} pipelines", one.resident(), "MB", "the same", 1)
             turn(one, decisions)  # the first is warming up
-            turns = [turn(one, decisions) for _ in range(3 if quick else 10)]
+            turns = [turn(one, decisions) for _ in range(1 if quick else 10)]
     for kind in Lateness._fields:
         lists = [getattr(each, kind) for each in turns]
         for name, share in (("p50", 0.5), ("p99", 0.99), ("max", 1.0)):
