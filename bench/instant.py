@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -47,15 +47,26 @@ class Burst(NamedTuple):
     memory: float
 
 
+class TooSlow(Exception):
+    """``begun``: how many jobs had begun when patience ended."""
+
+    def __init__(self, begun: int) -> None:
+        super().__init__(f"{begun} jobs had begun after {PATIENCE:g} s")
+        self.begun = begun
+
+
 def measure(start: Start, count: int, job: Path, starts: Path) -> Burst:
-    """One turn of one scheduler."""
+    """One turn of one scheduler. Raises TooSlow."""
     starts.write_bytes(b"")
     with start(count, f"{job} {starts}") as (pids, instant):
         time.sleep(max((instant - datetime.now(UTC)).total_seconds() - 1, 0))
         assert not starts.stat().st_size, "a job began before its time"
         spent, _memory = _peers.cost(pids)
         time.sleep(max((instant - datetime.now(UTC)).total_seconds() + 1, 0))
-        wait_until(lambda: starts.stat().st_size >= 8 * count, f"{count} jobs have begun", PATIENCE)
+        with suppress(AssertionError):
+            wait_until(lambda: starts.stat().st_size >= 8 * count, f"{count} jobs have begun", PATIENCE)
+        if starts.stat().st_size < 8 * count:
+            raise TooSlow(starts.stat().st_size // 8)
         # The ends of the last ones belong to the cost.
         time.sleep(1)
         spent_after, memory = _peers.cost(pids)
@@ -140,9 +151,20 @@ def main() -> None:
             for turn in range(1 if quick else 3):
                 turns["ECTS"].append(measure(ours(one), count, job, starts))
                 for peer in [peer for peer in peers if not turn or peer not in ONCE]:
-                    turns[peer].append(measure(PEERS[peer], count, job, starts))
+                    with _telling(peer, count):
+                        turns[peer].append(measure(PEERS[peer], count, job, starts))
             for who, bursts in turns.items():
-                report(who, count, bursts, turns["ECTS"])
+                if bursts:
+                    report(who, count, bursts, turns["ECTS"])
+
+
+@contextmanager
+def _telling(peer: str, count: int) -> Iterator[None]:
+    """A peer that does not get all of them going has that for its figure."""
+    try:
+        yield
+    except TooSlow as error:
+        say(f"begun after {PATIENCE:g} s, {count} jobs, {peer}", error.begun, "jobs", "all", error.begun / count)
 
 
 if __name__ == "__main__":
