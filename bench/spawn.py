@@ -183,7 +183,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer starts and turns: for a look, not for a figure")
     quick = parser.parse_args().quick
-    asyncio.run(_all(100 if quick else 200, 4 if quick else 10, ["/bin/true", "echo hello"]))
+    asyncio.run(_all(100 if quick else 200, 4 if quick else 10, ["/bin/true; :", "echo hello; :"]))
 
 
 if __name__ == "__main__":

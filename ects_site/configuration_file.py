@@ -79,11 +79,10 @@ class Database(Struct, forbid_unknown_fields=True):
     @property
     def tls_options(self) -> dict[str, str]:
         """As the URL has them behind its question mark."""
-        if self.tls == "required":
-            return {"ssl_mode": "REQUIRED"}
-        if self.tls == "verify" or self.ca:
-            return {"ssl_mode": "VERIFY_IDENTITY"} | ({"ssl_ca": self.ca} if self.ca else {})
-        return {}
+        if self.tls != "none" and self.ca:
+            return {"ssl_mode": "VERIFY_IDENTITY", "ssl_ca": str(Path(self.ca).absolute())}
+        modes = {"required": "REQUIRED", "verify": "VERIFY_IDENTITY"}
+        return {"ssl_mode": modes[self.tls]} if self.tls in modes else {}
 
     def url(self) -> str:
         """As ``ECTS_DATABASE_URL`` has it."""

@@ -214,7 +214,17 @@ def mysql_options(given: Mapping[str, str]) -> dict[str, object]:
     ``ssl_key``) belong into one option."""
     files = {name.removeprefix("ssl_"): given[name] for name in ("ssl_ca", "ssl_cert", "ssl_key") if name in given}
     others = {name: value for name, value in given.items() if name.removeprefix("ssl_") not in files}
-    return others | ({"ssl": files} if files else {})
+    # Whoever names an authority wants it asked; without a mode a server that has no TLS would do.
+    mode = {"ssl_mode": "VERIFY_IDENTITY"} if "ca" in files else {}
+    return mode | others | ({"ssl": files} if files else {})
+
+
+def limit(name: str, default: float) -> float:
+    """A setting that bounds something; 0 for no bound. Raises ImproperlyConfigured below that."""
+    value: float = env.float(name, default=default)
+    if value < 0:
+        raise ImproperlyConfigured(f"{name} must be 0, for no limit, or more, not {value:g}")
+    return value
 
 
 def email_tls() -> str:

@@ -97,7 +97,10 @@ def in_words(error: Any, database: Database) -> CannotMake:
         sentence = _("%(user)s may not do this. As the server's administrator: %(grant)s")
         return CannotMake("user", f"{sentence % {**facts, 'grant': grant(database)}} ({said})")
     if code == NO_TLS:
-        sentence = _("no TLS to this server: %(said)s. Name the CA that signed its certificate, and the host as in it")
+        sentence = _(
+            "no TLS to this server: %(said)s. Name the CA that signed its certificate, and the host as in it; "
+            "localhost is asked as 127.0.0.1"
+        )
         return CannotMake("ca" if database.ca else "tls", sentence % facts)
     if code == NO_DATABASE:
         return CannotMake("name", _("there is no database %(name)s") % facts)

@@ -17,6 +17,7 @@ from ects_site.environment import (
     encryption_keys,
     env,
     etcd_endpoints,
+    limit,
     load_settings_file,
     log_format,
     log_level,
@@ -53,13 +54,13 @@ ECTS_ETCD_WORKER_USER = env.str("ECTS_ETCD_WORKER_USER", default="")
 """The etcd user that all workers share, where the console may not make one for each. Empty: each has its own."""
 ECTS_ETCD_WORKER_PASSWORD = secret_from("ECTS_ETCD_WORKER_PASSWORD")
 
-ECTS_KEEP_DAYS = env.float("ECTS_KEEP_DAYS", default=90)
+ECTS_KEEP_DAYS = limit("ECTS_KEEP_DAYS", 90)
 """Days for which ended runs are kept. Of this and the next two, 0: without a limit; a pipeline can have its own."""
-ECTS_KEEP_RUNS = env.int("ECTS_KEEP_RUNS", default=0)
+ECTS_KEEP_RUNS = int(limit("ECTS_KEEP_RUNS", 0))
 """How many of its newest runs each pipeline keeps."""
-ECTS_KEEP_OUTPUT_BYTES = env.int("ECTS_KEEP_OUTPUT_BYTES", default=0)
+ECTS_KEEP_OUTPUT_BYTES = int(limit("ECTS_KEEP_OUTPUT_BYTES", 0))
 """How many bytes of its newest output each pipeline keeps."""
-ECTS_KEEP_AUDIT_DAYS = env.float("ECTS_KEEP_AUDIT_DAYS", default=730)
+ECTS_KEEP_AUDIT_DAYS = limit("ECTS_KEEP_AUDIT_DAYS", 730)
 """Days for which the audit's entries are kept; 0: without a limit."""
 
 ECTS_NODE_GONE_SECONDS = env.float("ECTS_NODE_GONE_SECONDS", default=300)

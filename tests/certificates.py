@@ -38,9 +38,10 @@ class Authority:
     def key(self) -> Path:
         return self.directory / f"{self.name}.key"
 
-    def create(self) -> "Authority":
-        """Make the authority's own key and certificate."""
-        self._sign(self, "basicConstraints=critical,CA:true\nkeyUsage=critical,keyCertSign,cRLSign\n", "-selfsign")
+    def create(self, later: timedelta = timedelta(0)) -> "Authority":
+        """Make the authority's own key and certificate, valid so much later, or earlier."""
+        use = "basicConstraints=critical,CA:true\nkeyUsage=critical,keyCertSign,cRLSign\n"
+        self._sign(self, use, "-selfsign", later=later)
         return self
 
     def issue(
@@ -57,14 +58,14 @@ class Authority:
         self._sign(issued, extensions, "-cert", str(self.certificate))
         return issued
 
-    def _sign(self, issued: "Authority", extensions: str, *how: str) -> None:
+    def _sign(self, issued: "Authority", extensions: str, *how: str, later: timedelta = timedelta(0)) -> None:
         request, extended, settings = (self.directory / f"{issued.name}.{end}" for end in ("csr", "ext", "cnf"))
         extended.write_text(extensions)
         settings.write_text(_SETTINGS.format(directory=self.directory))
         (self.directory / "index").touch()
         new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", str(issued.key))
         _openssl("req", *new_key, "-subj", f"/CN={issued.name}", "-out", str(request))
-        now = datetime.now(UTC)
+        now = datetime.now(UTC) + later
         times = ("-startdate", f"{now - DAY:%Y%m%d%H%M%SZ}", "-enddate", f"{now + DAY:%Y%m%d%H%M%SZ}")
         files = ("-in", str(request), "-extfile", str(extended), "-out", str(issued.certificate))
         _openssl("ca", "-batch", "-notext", "-config", str(settings), *how, "-keyfile", str(self.key), *times, *files)

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 import grpc
 from grpc import aio
 
-from coordination.errors import Compacted, Unavailable
+from coordination.errors import Compacted, DeadlineExceeded, Unavailable
 from coordination.etcd import etcd_pb2 as pb
 from coordination.etcd.calls import RANGE, REPEAT_AFTER, exchange, prepare, share
 from coordination.etcd.connection import AsyncConnection, failure, raise_if_cancelled
@@ -134,7 +134,8 @@ async def _create(connection: AsyncConnection, state: WatchState) -> Stream:
             error = translate(problem, session.ring.endpoints[endpoint])
             if not isinstance(error, Unavailable):
                 raise error from None
-            session.no_answer(token)
+            if isinstance(error, DeadlineExceeded):
+                session.no_answer(token)
             session.ring.failed(endpoint)
             if left <= REPEAT_AFTER:
                 raise error from None

@@ -36,11 +36,10 @@ class Mysql:
 
     def dump(self, target: Path) -> None:
         """A packed dump as of one moment. Raises Refused."""
-        with _options(self._settings) as options, gzip.open(target, "wb", compresslevel=6) as packed:
-            command = [_program(DUMPERS), f"--defaults-extra-file={options}", *DUMP, str(self._settings["NAME"])]
-            with _running(command, stdout=subprocess.PIPE) as process:
-                assert process.stdout is not None
-                shutil.copyfileobj(process.stdout, packed, archive.PIECE)
+        running = _running(self._settings, DUMPERS, *DUMP, stdout=subprocess.PIPE)
+        with gzip.open(target, "wb", compresslevel=6) as packed, running as process:
+            assert process.stdout is not None
+            shutil.copyfileobj(process.stdout, packed, archive.PIECE)
 
     def is_empty(self) -> bool:
         """Whether there is no table."""
@@ -52,6 +51,11 @@ class Mysql:
             cursor.execute(OTHERS, [self._settings["NAME"]])
             return int(cursor.fetchone()[0])
 
+    def check_can_load(self) -> None:
+        """Raises Refused unless the program that loads is there and is let in: nothing may be dropped before."""
+        with _running(self._settings, CLIENTS, "-e", "SELECT 1", stdout=subprocess.DEVNULL):
+            pass
+
     def load(self, dump: BinaryIO, stamp: str) -> str:
         """Drops every table and loads the dump. Raises Refused; the database is then neither the old nor the new."""
         names = connection.introspection.table_names()
@@ -59,28 +63,31 @@ class Mysql:
             for name in names:
                 cursor.execute(f"DROP TABLE {connection.ops.quote_name(name)}")
         connection.close()
-        with _options(self._settings) as options:
-            command = [_program(CLIENTS), f"--defaults-extra-file={options}", str(self._settings["NAME"])]
-            with _running(command, stdin=subprocess.PIPE) as process:
-                assert process.stdin is not None
-                try:
-                    shutil.copyfileobj(dump, process.stdin, archive.PIECE)
-                    process.stdin.close()
-                except BrokenPipeError:
-                    pass  # it has ended, and says why
+        with _running(self._settings, CLIENTS, stdin=subprocess.PIPE) as process:
+            assert process.stdin is not None
+            try:
+                shutil.copyfileobj(dump, process.stdin, archive.PIECE)
+                process.stdin.close()
+            except BrokenPipeError:
+                pass  # it has ended, and says why
         return f"dropped {len(names)} tables that were there" if names else ""
 
 
 @contextmanager
-def _running(command: list[str], **streams: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """Raises Refused with what the program says when it fails."""
-    with tempfile.TemporaryFile() as errors:
+def _running(
+    settings: Mapping[str, Any], programs: tuple[str, ...], *words: str, **streams: Any
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The first of these programs that there is, on the database. Raises Refused when there is none, and with what the
+    program says when it fails."""
+    program = _program(programs)
+    with tempfile.TemporaryFile() as errors, _options(settings, program) as options:
+        command = [program, f"--defaults-extra-file={options}", *words, str(settings["NAME"])]
         with subprocess.Popen(command, stderr=errors, **streams) as process:
             yield process
         if process.returncode:
             errors.seek(0)
             said = errors.read().decode(errors="replace").strip()
-            raise Refused(f"{command[0]}: {said[-500:] or f'ended with status {process.returncode}'}")
+            raise Refused(f"{program}: {said[-500:] or f'ended with status {process.returncode}'}")
 
 
 def _program(names: tuple[str, ...]) -> str:
@@ -91,10 +98,10 @@ def _program(names: tuple[str, ...]) -> str:
 
 
 @contextmanager
-def _options(settings: Mapping[str, Any]) -> Iterator[Path]:
-    """An option file with everything that the programs need; passwords on command lines are for all to see."""
+def _options(settings: Mapping[str, Any], program: str) -> Iterator[Path]:
+    """An option file with everything that the program needs; passwords on command lines are for all to see."""
     given = settings.get("OPTIONS", {})
-    ssl, mode = given.get("ssl") or {}, given.get("ssl_mode", "")
+    ssl = given.get("ssl") or {}
     wanted = {
         "user": settings["USER"],
         "password": settings["PASSWORD"],
@@ -104,11 +111,8 @@ def _options(settings: Mapping[str, Any]) -> Iterator[Path]:
         "ssl-ca": ssl.get("ca"),
         "ssl-cert": ssl.get("cert"),
         "ssl-key": ssl.get("key"),
-        # MariaDB's and MySQL's programs have no option for it in common; what one does not know it passes over.
-        "loose-ssl": mode and "1",
-        "loose-ssl-verify-server-cert": mode == "VERIFY_IDENTITY" and "1",
-        "loose-ssl-mode": mode,
         "default-character-set": "utf8mb4",
+        **tls_options(Path(program).name, str(given.get("ssl_mode", ""))),
     }
     lines = ["[client]", *(f"{name}={_quoted(str(value))}" for name, value in wanted.items() if value)]
     # Made with mode 0600.
@@ -116,6 +120,15 @@ def _options(settings: Mapping[str, Any]) -> Iterator[Path]:
         file.write("".join(f"{line}\n" for line in lines))
         file.flush()
         yield Path(file.name)
+
+
+def tls_options(program: str, mode: str) -> dict[str, str]:
+    """As the driver does it. MariaDB's programs check certificates unless they are told not to, from 11.4 on."""
+    if not program.startswith("mariadb"):
+        return {"loose-ssl-mode": mode} if mode else {}
+    verify = "1" if mode.startswith("VERIFY") else "0"
+    encrypt = {"ssl": "0" if mode == "DISABLED" else "1"} if mode else {}
+    return {**encrypt, "ssl-verify-server-cert": verify}
 
 
 def _quoted(value: str) -> str:

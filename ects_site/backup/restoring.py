@@ -60,6 +60,7 @@ def apply(path: Path, now: datetime, *, force: bool) -> list[str]:
         if not target.is_empty() and not force:
             raise Refused("there is an installation already: --force replaces its database, keys and settings")
         _check_keys_from_outside(archive)
+        target.check_can_load()
         said = _put_secrets(archive, stamp)
         with archive.database() as dump:
             said.append(target.load(dump, stamp))

@@ -22,6 +22,9 @@ class Sqlite:
     def __init__(self, path: Path) -> None:
         self._path = path
 
+    def check_can_load(self) -> None:
+        """It can: that takes no other program."""
+
     def dump(self, target: Path) -> None:
         """A packed copy as of one moment."""
         copy = target.with_suffix(".copy")

@@ -2,7 +2,7 @@
 
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,6 +16,9 @@ from coordination.gateway import EtcdSettings
 SOON = timedelta(days=21)
 """A certificate that ends within this time wants to be replaced now."""
 
+Period = tuple[datetime, datetime]
+"""The end of a certificate, and its beginning."""
+
 TIMEOUT = 3.0
 """Seconds for each endpoint to show its certificate."""
 
@@ -25,38 +28,42 @@ def check(etcd: EtcdSettings) -> Iterator[Finding]:
     if not etcd.ca:
         return
     with suppress(OSError):  # a file that cannot be read is told by whoever needs it
-        yield _finding("the certificate of etcd's authority (ECTS_ETCD_CA)", Path(etcd.ca).read_bytes())
+        # While authorities are exchanged the file has both: one that is good will do.
+        yield _finding("the certificate of etcd's authority (ECTS_ETCD_CA)", Path(etcd.ca).read_bytes(), max)
         if etcd.certificate:
-            yield _finding("this console's certificate (ECTS_ETCD_CERT)", Path(etcd.certificate).read_bytes())
+            # With what it depends on behind it: all have to be good.
+            yield _finding("this console's certificate (ECTS_ETCD_CERT)", Path(etcd.certificate).read_bytes(), min)
     for endpoint in etcd.endpoints:
         with suppress(OSError):
-            yield _finding(f"the certificate of {endpoint}", _shown(endpoint).encode())
+            yield _finding(f"the certificate of {endpoint}", _shown(endpoint, etcd).encode(), min)
 
 
-def _shown(endpoint: str) -> str:
+def _shown(endpoint: str, etcd: EtcdSettings) -> str:
     """What a member shows, before it is known whether it is to be trusted."""
     host, _, port = endpoint.rpartition(":")
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if etcd.certificate:
+        context.load_cert_chain(etcd.certificate, etcd.key)
     connection = socket.create_connection((host.strip("[]"), int(port)), TIMEOUT)
     with connection, context.wrap_socket(connection) as wrapped:
         return ssl.DER_cert_to_PEM_cert(wrapped.getpeercert(binary_form=True) or b"")
 
 
-def _finding(what: str, pem: bytes) -> Finding:
+def _finding(what: str, pem: bytes, decides: Callable[[Iterable[Period]], Period]) -> Finding:
+    """``decides``: which of several certificates does, by its end."""
     try:
         certificates = x509.load_pem_x509_certificates(pem)
     except ValueError as error:
         return fail("etcd", f"{what} is not one: {error}", "Name a file in PEM form.")
-    begins = max(certificate.not_valid_before_utc for certificate in certificates)
-    ends = min(certificate.not_valid_after_utc for certificate in certificates)
+    ends, begins = decides((each.not_valid_after_utc, each.not_valid_before_utc) for each in certificates)
     return _judged(what, begins, ends, timezone.now())
 
 
 def _judged(what: str, begins: datetime, ends: datetime, now: datetime) -> Finding:
     if now < begins:
         return fail("etcd", f"{what} is good from {begins:%Y-%m-%d %H:%M} UTC on", "Is this machine's clock right?")
-    advice = "Issue another one and restart what uses it; see docs/how-to/etcd.md, TLS."
+    advice = "Issue another one and restart what uses it; see docs/how-to/etcd.md."
     if ends <= now:
         return fail("etcd", f"{what} ended on {ends:%Y-%m-%d %H:%M} UTC", advice)
     if ends <= now + SOON:

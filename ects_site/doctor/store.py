@@ -26,6 +26,7 @@ def check() -> Iterator[Finding]:
     etcd = settings.ECTS_ETCD
     answers = [_endpoint(replace(etcd, endpoints=(endpoint,))) for endpoint in etcd.endpoints]
     yield from answers
+    yield from certificates.check(etcd)
     if all(answer.verdict is Verdict.FAIL for answer in answers):
         return
     yield from members.check(etcd)
@@ -34,7 +35,6 @@ def check() -> Iterator[Finding]:
         if gateway.get(store.keys().epoch(), timeout=TIMEOUT) is None:
             advice = "Start manage.py runmaster: the leading master fills an empty etcd by itself."
             yield fail("etcd", f"there is nothing under {settings.ECTS_ETCD_PREFIX}/ yet", advice)
-    yield from certificates.check(etcd)
     yield from _exposure(etcd)
     if etcd.user:
         yield from _users(etcd)

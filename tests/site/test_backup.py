@@ -192,7 +192,7 @@ def test_a_cut_archive_is_refused(archive: Path, tmp_path: Path, length: int) ->
 
 def test_the_database_password_is_on_no_command_line_and_survives_quoting() -> None:
     settings = {"USER": "ects", "PASSWORD": 'a"b\\c#d ', "HOST": "db", "PORT": 3307, "OPTIONS": {"ssl": {"ca": "/ca"}}}
-    with _options(settings) as path:
+    with _options(settings, "mariadb") as path:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         asked = subprocess.run(
             ["mariadb", f"--defaults-extra-file={path}", "--print-defaults"], capture_output=True, text=True, check=True

@@ -78,6 +78,11 @@ def test_an_empty_file_leaves_everything_as_it_is(tmp_path: Path) -> None:
             Database("d", "u", host="/run/s", ca="/etc/a b.pem"),
             {"OPTIONS": {"unix_socket": "/run/s", "ssl_mode": "VERIFY_IDENTITY", "ssl_ca": "/etc/a b.pem"}},
         ),
+        (Database("d", "u", tls="none", ca="/etc/ca.pem"), {"NAME": "d"}),
+        (
+            Database("d", "u", tls="required", ca="ca.pem"),
+            {"OPTIONS": {"ssl_mode": "VERIFY_IDENTITY", "ssl_ca": str(Path("ca.pem").absolute())}},
+        ),
     ],
 )
 def test_the_url_says_the_same(database: Database, expected: dict[str, object]) -> None:

@@ -3,12 +3,14 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from coordination.gateway import EtcdSettings
-from ects_site.doctor import certificates
+from ects_site.doctor import certificates, store
 from tests import etcd_server
+from tests.certificates import Authority
 from tests.etcd_security import Security
 
 
@@ -61,3 +63,20 @@ def test_what_is_no_certificate_is_told(etcd: EtcdSettings, tmp_path: Path) -> N
 
 def test_without_tls_there_is_nothing_to_say() -> None:
     assert said(EtcdSettings(("127.0.0.1:1",))) == []
+
+
+def test_one_good_authority_of_several_will_do(etcd: EtcdSettings, tmp_path: Path, monkeypatch: Any) -> None:
+    """As in an exchange of authorities: the old one has ended. A chain of the console's own is as good as its worst."""
+    old, both = Path(etcd.ca).read_text(), tmp_path / "both.pem"
+    ended = Authority(tmp_path, "ended").create(timedelta(days=-9)).certificate.read_text()
+    both.write_text(ended + old)
+    monkeypatch.setattr(certificates, "SOON", timedelta(hours=1))
+    assert [line.partition(": ")[0] for line in said(replace(etcd, ca=str(both)))] == ["ok", "ok"]
+    assert [line.partition(": ")[0] for line in said(replace(etcd, certificate=str(both)))] == ["ok", "fail"]
+
+
+def test_when_no_member_answers_they_are_looked_at_all_the_same(etcd: EtcdSettings, settings: Any) -> None:
+    settings.ECTS_ETCD = etcd
+    words = [finding.words for finding in store.check()]
+    assert any("does not answer" in said for said in words)
+    assert any("this console's certificate" in said for said in words)

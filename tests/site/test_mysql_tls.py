@@ -11,7 +11,7 @@ import pytest
 from msgspec import structs
 
 from ects_site import mysql
-from ects_site.backup.mysql import Mysql
+from ects_site.backup.mysql import Mysql, tls_options
 from ects_site.configuration_file import Database
 from ects_site.probes import database as probes
 from tests.certificates import Authority
@@ -102,3 +102,34 @@ def test_a_console_and_its_backup(guarded: Guarded, tmp_path: Path) -> None:
     settings = {"NAME": "ects", "USER": "ects", "PASSWORD": "p", "HOST": "127.0.0.1", "PORT": guarded.database.port}
     Mysql({**settings, "OPTIONS": options}).dump(tmp_path / "dump.gz")
     assert (tmp_path / "dump.gz").stat().st_size > 0
+
+
+def test_nothing_is_dropped_before_it_is_known_that_the_backup_can_be_loaded(guarded: Guarded, tmp_path: Path) -> None:
+    mysql.create_database(guarded.database)
+    environment = {"ECTS_DATABASE_URL": guarded.database.url(), "ECTS_ETCD_ENDPOINTS": "127.0.0.1:1"}
+    for words in (("migrate", "-v", "0"), ("backup", str(tmp_path / "backup.tar"))):
+        done = manage(tmp_path / "var", *words, **environment)
+        assert done.returncode == 0, done.stderr
+    restore = ("restore", str(tmp_path / "backup.tar"), "--force")
+    refused = manage(tmp_path / "var", *restore, **environment, PATH=str(tmp_path))
+    assert refused.returncode == 1
+    assert "mariadb is missing" in refused.stderr
+    kept = manage(tmp_path / "var", "migrate", "--check", **environment)
+    assert kept.returncode == 0, kept.stderr
+    done = manage(tmp_path / "var", *restore, **environment)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("program", "mode", "options"),
+    [
+        ("mariadb-dump", "", {"ssl-verify-server-cert": "0"}),
+        ("mariadb-dump", "DISABLED", {"ssl": "0", "ssl-verify-server-cert": "0"}),
+        ("mariadb", "REQUIRED", {"ssl": "1", "ssl-verify-server-cert": "0"}),
+        ("mariadb", "VERIFY_CA", {"ssl": "1", "ssl-verify-server-cert": "1"}),
+        ("mysqldump", "VERIFY_IDENTITY", {"loose-ssl-mode": "VERIFY_IDENTITY"}),
+        ("mysqldump", "", {}),
+    ],
+)
+def test_programs_check_what_the_driver_checks(program: str, mode: str, options: dict[str, str]) -> None:
+    assert tls_options(program, mode) == options
