@@ -45,11 +45,18 @@ def check_workers() -> Iterator[Finding]:
         yield from _worker(node)
 
 
+def _advice(node: Node) -> str:
+    away = f"Start it on {node.host or 'its host'}, or retire the node."
+    if all(endpoint.startswith(("127.", "localhost", "[::1]")) for endpoint in settings.ECTS_ETCD.endpoints):
+        away += " If it runs on another host: this console's etcd listens here only, see ECTS_ETCD_ENDPOINTS."
+    return away
+
+
 def _worker(node: Node) -> Iterator[Finding]:
     subject = f"worker {node.name}"
     if not node.online:
         since = f"since {node.last_seen:%Y-%m-%d %H:%M:%S} UTC" if node.last_seen else "and has never been seen"
-        yield warn(subject, f"is offline {since}", f"Start it on {node.host or 'its host'}, or retire the node.")
+        yield warn(subject, f"is offline {since}", _advice(node))
         return
     seen = f"{(timezone.now() - node.last_seen).total_seconds():.0f} s ago" if node.last_seen else "never"
     yield ok(subject, f"online, version {node.version or 'unknown'}, seen {seen}, {node.running} runs going")

@@ -54,7 +54,7 @@ def _mysql() -> Iterator[Finding]:
         yield fail("database", words, "Take isolation_level out of ECTS_DATABASE_URL.")
     if not has_zones:
         advice = "mariadb-tzinfo-to-sql (mysql_tzinfo_to_sql) /usr/share/zoneinfo | mariadb mysql, on the server."
-        yield warn("database", "has no time-zone tables: lists by day are empty in other zones than UTC", advice)
+        yield warn("database", "has no time-zone tables: ECTS does without, reports of your own in SQL may not", advice)
     if "STRICT" not in mode:
         words = f"sql_mode is {mode or 'empty'}: values would be cut silently"
         yield fail("database", words, "Add STRICT_TRANS_TABLES.")

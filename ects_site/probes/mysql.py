@@ -98,7 +98,7 @@ def _advice(mode: str, packet: int, now: datetime, converted: datetime | None) -
     if converted is None:
         said.append(
             _(
-                "the server has no time-zone tables, so lists by day are empty in other zones than UTC: "
+                "the server has no time-zone tables; ECTS does without, reports of your own in SQL may not: "
                 "mariadb-tzinfo-to-sql /usr/share/zoneinfo | mariadb mysql"
             )
         )

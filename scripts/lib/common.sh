@@ -38,7 +38,7 @@ find_python() {
         command -v "$name"
         return 0
     done
-    say "ECTS needs Python 3.11, 3.12 or 3.13. On Debian 12 or newer and Ubuntu 24.04 or newer: apt-get install python3"
+    say "ECTS needs Python 3.11, 3.12 or 3.13. On Debian 12 and 13 and Ubuntu 24.04: apt-get install python3"
     return 1
 }
 

@@ -28,7 +28,10 @@ class Command(BaseCommand):
             if options["path"] == "-":
                 creating.stream_backup(sys.stdout.buffer, timezone.now())
                 return
-            made = creating.back_up(Path(options["path"]), timezone.now())
+            path = Path(options["path"])
+            if options["path"].endswith("/") and not path.is_dir():
+                raise Refused(f"there is no directory {path}: make it first (mkdir -p -m 700 {path})")
+            made = creating.back_up(path, timezone.now())
         except (Refused, OSError, DatabaseError) as error:
             raise CommandError(str(error)) from None
         self.stdout.write(f"{made}: {made.stat().st_size} bytes. It holds every key and secret: keep it like one")

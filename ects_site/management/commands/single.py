@@ -28,10 +28,15 @@ class Command(BaseCommand):
         # From init, whose visitors wait at these sockets.
         parser.add_argument("--listener", type=int, action="append", default=[], help=argparse.SUPPRESS)
 
+    def _say(self, text: str) -> None:
+        # At once, into a file or a pipe too: it tells the password.
+        self.stdout.write(text)
+        self.stdout.flush()
+
     def handle(self, *args: Any, **options: Any) -> None:
         logformat.identify(process="single")
         try:
             listeners = listening.take_over(options["listener"])
-            asyncio.run(Single(self.stdout.write, listeners, with_example=options["example"]).run())
+            asyncio.run(Single(self._say, listeners, with_example=options["example"]).run())
         except (EtcdMissing, CannotStart, IdentityError) as error:
             raise CommandError(str(error)) from None
