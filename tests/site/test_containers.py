@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -65,6 +66,14 @@ def test_it_has_no_more_rights_than_it_needs(name: str) -> None:
     target = text.split(f" AS {service.get('build', {}).get('target', 'ects')}\n")[1].split("\nFROM")[0]
     assert service.get("user") == "mysql" if name == "mysql" else "\nUSER e" in target
     assert "healthcheck" in service or name == "setup"
+
+
+def test_the_token_is_for_the_workers_that_are_there() -> None:
+    workers = [name for name in OURS if name.startswith("worker-")]
+    assert f"--uses={len(workers)}" in SERVICES["setup"]["command"]
+    for name in workers:
+        assert "enrolment:/enrolment:ro" in SERVICES[name]["volumes"]
+    assert {name for name, it in SERVICES.items() if "enrolment:" in str(it.get("volumes"))} == {"setup", *workers}
 
 
 @pytest.mark.parametrize("name", ["etcd", "etcd-2", "etcd-3"])
@@ -142,10 +151,10 @@ def _is_open(accounts: EtcdAccounts) -> bool:
     return False
 
 
-def test_setup_runs_twice_and_its_token_lets_a_worker_join(prepared: Path, etcd: EtcdSettings, tmp_path: Path) -> None:
+def test_setup_runs_twice_and_leaves_one_token(prepared: Path, etcd: EtcdSettings, tmp_path: Path) -> None:
     token = tmp_path / "token"
     command = [sys.executable, *OURS["setup"]["command"][1:]]
-    command[command.index("--token-file") + 1] = str(token)
+    command[command.index("--token-file=/enrolment/token")] = f"--token-file={token}"
     secrets = prepared / "secrets"
     environment = os.environ | {
         "ECTS_DATA_DIR": str(tmp_path / "var"),
@@ -156,11 +165,17 @@ def test_setup_runs_twice_and_its_token_lets_a_worker_join(prepared: Path, etcd:
         "ECTS_ETCD_PASSWORD_FILE": str(secrets / "etcd_password"),
         "ECTS_ETCD_CA": etcd.ca,
     }
+    texts = set()
     for _ in range(2):
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
         assert (secrets / "admin_password").read_text().strip() not in done.stdout
+        texts.add(token.read_text())
         assert token.read_text().startswith("ects1.")
         assert token.stat().st_mode & 0o777 == 0o600
+    assert len(texts) == 2
+    with closing(sqlite3.connect(tmp_path / "db.sqlite3")) as database:
+        workers = [name for name in OURS if name.startswith("worker-")]
+        assert database.execute("SELECT uses FROM workers_enrolmenttoken").fetchall() == [(len(workers),)]
     with closing(EtcdAccounts(replace(etcd, user="", password=""))) as stranger, pytest.raises(AuthenticationFailed):
         stranger.users()

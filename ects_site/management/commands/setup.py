@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from ects_site import example
-from workers import accounts, enrolment
+from workers import accounts, token_file
 
 
 class Command(BaseCommand):
@@ -17,12 +17,18 @@ class Command(BaseCommand):
 
     help = (
         "Bring the database up to date, make the administrator on an empty one (password from ECTS_ADMIN_PASSWORD or "
-        "ECTS_ADMIN_PASSWORD_FILE, else made up and shown), and write an enrolment token for workers into a file."
+        "ECTS_ADMIN_PASSWORD_FILE, else made up and shown), and keep an enrolment token in a file while "
+        "workers are missing."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--token-file", type=Path, help="write an enrolment token here, readable by this user only")
-        parser.add_argument("--uses", type=int, default=1, help="hosts that may join with it (1)")
+        parser.add_argument(
+            "--token-file",
+            type=Path,
+            help="write an enrolment token here, readable by this user only; the one that is there is good no longer, "
+            "and the file is removed when no host is missing",
+        )
+        parser.add_argument("--uses", type=int, default=1, help="hosts that are to join, those that have included (1)")
         parser.add_argument("--secure-etcd", action="store_true", help="have etcd ask for passwords; its user is root")
         parser.add_argument("--expires-in", type=float, default=86400, help="seconds for which it is good (86400)")
 
@@ -39,12 +45,7 @@ class Command(BaseCommand):
             shown = "as given" if given else password
             self.stdout.write(f"administrator: {example.ADMIN}, password: {shown}")
         if options["token_file"]:
-            token, row = enrolment.make_token(
-                now=timezone.now(), uses=options["uses"], expires_in=options["expires_in"]
-            )
-            descriptor = os.open(options["token_file"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                file.write(token)
-            self.stdout.write(
-                f"enrolment token: in {options['token_file']}, good until {row.expires_at:%Y-%m-%d %H:%M} UTC"
-            )
+            path, hosts = options["token_file"], options["uses"]
+            row = token_file.offer(path, timezone.now(), hosts=hosts, expires_in=options["expires_in"])
+            told = f"in {path}, good until {row.expires_at:%Y-%m-%d %H:%M} UTC" if row else "none, no host is missing"
+            self.stdout.write(f"enrolment token: {told}")
