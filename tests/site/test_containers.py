@@ -39,7 +39,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_parts_are_there() -> None:
     assert set(OURS) == {"setup", "web", "master", "worker-1", "worker-2"}
-    assert {"etcd", "mysql"} <= set(SERVICES)
+    assert {"etcd", "mariadb"} <= set(SERVICES)
     assert OURS["master"]["deploy"]["replicas"] == 2
 
 
@@ -64,7 +64,7 @@ def test_it_has_no_more_rights_than_it_needs(name: str) -> None:
     assert service["security_opt"] == ["no-new-privileges:true"]
     text = (DOCKER / "Dockerfile").read_text()
     target = text.split(f" AS {service.get('build', {}).get('target', 'ects')}\n")[1].split("\nFROM")[0]
-    assert service.get("user") == "mysql" if name == "mysql" else "\nUSER e" in target
+    assert service.get("user") == "mysql" if name == "mariadb" else "\nUSER e" in target
     assert "healthcheck" in service or name == "setup"
 
 
@@ -100,7 +100,7 @@ def test_what_is_prepared_is_for_nobody_else_and_stays(prepared: Path) -> None:
     secrets = prepared / "secrets"
     assert stat.S_IMODE(secrets.stat().st_mode) == 0o700
     assert stat.S_IMODE((secrets / "etcd_ca.key").stat().st_mode) == 0o600
-    assert (secrets / "mysql_password").read_text().strip() in (secrets / "database_url").read_text()
+    assert (secrets / "mariadb_password").read_text().strip() in (secrets / "database_url").read_text()
     before = {path.name: path.read_bytes() for path in secrets.iterdir()}
     subprocess.run([prepared / "prepare"], check=True, capture_output=True, timeout=60)
     assert {path.name: path.read_bytes() for path in secrets.iterdir()} == before
