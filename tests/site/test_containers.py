@@ -38,7 +38,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_parts_are_there() -> None:
-    assert set(OURS) == {"setup", "web", "master", "worker-1", "worker-2"}
+    assert set(OURS) == {"setup", "web", "master", "backup", "worker-1", "worker-2"}
     assert {"etcd", "mariadb"} <= set(SERVICES)
     assert OURS["master"]["deploy"]["replicas"] == 2
 
@@ -65,7 +65,7 @@ def test_it_has_no_more_rights_than_it_needs(name: str) -> None:
     text = (DOCKER / "Dockerfile").read_text()
     target = text.split(f" AS {service.get('build', {}).get('target', 'ects')}\n")[1].split("\nFROM")[0]
     assert service.get("user") == "mysql" if name == "mariadb" else "\nUSER e" in target
-    assert "healthcheck" in service or name == "setup"
+    assert "healthcheck" in service or name in ("setup", "backup")
 
 
 def test_the_token_is_for_the_workers_that_are_there() -> None:
@@ -85,6 +85,49 @@ def test_three_members_know_each_other(name: str) -> None:
     for client in ("setup", "web", "master"):
         endpoints = THREE["services"][client]["environment"]["ECTS_ETCD_ENDPOINTS"].split(",")
         assert environment["ETCD_ADVERTISE_CLIENT_URLS"].removeprefix("https://") in endpoints
+
+
+def test_the_backup_has_its_programs_and_room() -> None:
+    stages = {it.split("\n")[0].split(" AS ")[1]: it for it in (DOCKER / "Dockerfile").read_text().split("\nFROM ")[1:]}
+    assert {"mariadb-client", "libmariadb3"} <= set(stages["ects"].split())
+    service = SERVICES["backup"]
+    scratch, data = service["environment"]["TMPDIR"], "/var/lib/ects"
+    assert f"ECTS_DATA_DIR={data}" in stages["ects"]
+    mounted = {place for _name, place, *options in (it.split(":") for it in service["volumes"]) if "ro" not in options}
+    assert {scratch, data} <= mounted
+    assert not {scratch, data} & set(service["tmpfs"])
+    # A volume begins with the owner of the directory that is in its place.
+    assert f"install -d -o ects -m 700 {data} " in stages["ects"]
+
+
+def test_what_backup_writes_restore_reads_and_nothing_is_left(prepared: Path, tmp_path: Path) -> None:
+    secrets, scratch = prepared / "secrets", tmp_path / "scratch"
+    scratch.mkdir()
+
+    def run(command: list[str | Path], var: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
+        environment = os.environ | {
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "ECTS_DATA_DIR": str(tmp_path / var),
+            "ECTS_DATABASE_URL": f"sqlite:///{tmp_path / var}.sqlite3",
+            "ECTS_SECRET_KEY_FILE": str(secrets / "secret_key"),
+            "ECTS_ENCRYPTION_KEY_FILE": str(secrets / "encryption_key"),
+            "ECTS_ADMIN_PASSWORD_FILE": str(secrets / "admin_password"),
+            "TMPDIR": str(scratch),
+        }
+        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=60, **options)
+
+    restore = DOCKER / "ects-restore"
+    assert run([*OURS["setup"]["command"][:3]], "old").returncode == 0
+    saved = run(OURS["backup"]["command"], "old")
+    assert saved.returncode == 0, saved.stderr
+    assert run([restore], "new", input=saved.stdout[:-20_000]).returncode != 0
+    done = run([restore], "new", input=saved.stdout)
+    assert done.returncode == 0, done.stderr
+    with closing(sqlite3.connect(tmp_path / "new.sqlite3")) as database:
+        assert database.execute("SELECT username FROM auth_user").fetchall() == [("admin",)]
+    assert run([restore], "new", input=saved.stdout).returncode != 0
+    assert run([restore, "--force"], "new", input=saved.stdout).returncode == 0
+    assert not list(scratch.iterdir())
 
 
 def test_no_secret_is_in_it() -> None:
