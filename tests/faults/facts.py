@@ -12,7 +12,7 @@ from tests.faults.account import Begun
 from tests.simulation.schedule import every
 from tests.simulation.world import seconds
 
-HEARD_IN = timedelta(seconds=10)
+HEARD_IN = timedelta(seconds=20)
 """A removal has reached every worker that is well."""
 
 Kind = Literal["lost", "doubled", "late", "early", "extra", "unexplained", "orphan", "protocol"]
@@ -51,13 +51,14 @@ class Trouble:
 @dataclass(frozen=True, slots=True)
 class Pipeline:
     """A pipeline that fires every ``period`` seconds, bound to these nodes. Instants after ``since`` are expected, up
-    to ``ended``, just before it was disabled."""
+    to ``ended``, just before it was disabled; the console had it so at ``disabled``, with many of them much later."""
 
     document: PipelineDocument
     nodes: tuple[str, ...]
     period: int
     since: datetime
     ended: datetime | None = None
+    disabled: datetime | None = None
 
     @property
     def is_shared(self) -> bool:
@@ -68,10 +69,14 @@ class Pipeline:
         """Beyond doubt: not computed by the engine that fires."""
         return every(f"{self.period} 0").between(self.since, min(until, self.ended or until), 1_000_000)
 
-    def may_fire(self, instant: datetime) -> bool:
-        """Expected, or not yet known to be expected no more."""
-        last = self.ended + HEARD_IN if self.ended else None
-        return seconds(instant) % self.period == 0 and self.since < instant and (last is None or instant <= last)
+    def is_due(self, instant: datetime) -> bool:
+        """An instant of its schedule, since it was made."""
+        return seconds(instant) % self.period == 0 and self.since < instant
+
+    def is_over(self, moment: datetime) -> bool:
+        """Everybody has heard by then that it is disabled."""
+        last = self.disabled or self.ended
+        return last is not None and moment > last + HEARD_IN
 
 
 @dataclass(frozen=True, slots=True)

@@ -247,9 +247,11 @@ class Stage:
     def disable(self, pipelines: Sequence[Pipeline]) -> list[Pipeline]:
         """They fire no more; as they are known from then on."""
         ended = datetime.now(UTC) - CLOCKS_DIFFER
+        known = []
         for pipeline in pipelines:
             wait_for("it is disabled", partial(self._has_disabled, pipeline.document.pipeline), 60)
-        return [replace(pipeline, ended=ended) for pipeline in pipelines]
+            known.append(replace(pipeline, ended=ended, disabled=datetime.now(UTC)))
+        return known
 
     def _has_disabled(self, pipeline: str) -> bool:
         """What was restarted just now may be slow to answer; asking twice changes nothing."""

@@ -18,7 +18,7 @@ from tests.faults.run import Result
 from tests.faults.verdict import violations
 
 START = datetime(2030, 5, 1, tzinfo=UTC)
-COUNT = 10
+COUNT = 40
 NODES = ("a", "b")
 
 
@@ -73,6 +73,12 @@ class Story:
         self.missed(pipeline, first)
         self.end(pipeline, first, run=f"gap {first}", count=count, until=_at(last))
 
+    def goes_on(self, document: PipelineDocument, first: int, last: int) -> None:
+        """It fires so many seconds after it was disabled."""
+        self.ended = _at(COUNT)
+        for second in range(COUNT + first, COUNT + last + 1):
+            self._ran(document, second, "a")
+
     def _ran(self, document: PipelineDocument, second: int, node: str, attempt: int = 1) -> None:
         name = document.pipeline
         whose = node if name == "own" else SHARED
@@ -102,6 +108,22 @@ def test_a_good_history_passes() -> None:
     story.gap("own", 4, 6, 3)
     story.end("shared", 5, state="skipped", reason="the previous run was still going")
     del story.begun["shared", 5, 1]
+    assert story.found() == []
+
+
+def test_what_fires_before_all_have_heard_that_it_is_disabled_passes() -> None:
+    story = Story()
+    story.goes_on(story.own, 1, 15)
+    assert story.found() == []
+
+
+def test_what_a_clock_ahead_ran_early_passes_however_late_it_was_due() -> None:
+    story = Story()
+    story.troubles.append(Trouble("a", _at(COUNT - 5), _at(COUNT + 70)))
+    story.goes_on(story.own, 1, 60)
+    for second in range(COUNT + 1, COUNT + 60):
+        story.begun["own", second, 1].began = _at(COUNT - 1)
+    del story.begun["own", COUNT + 60, 1]
     assert story.found() == []
 
 
@@ -254,6 +276,25 @@ def _after_its_end(story: Story) -> None:
     story.ended = _at(-5)
 
 
+def _own_goes_on(story: Story) -> None:
+    story.goes_on(story.own, 50, 60)
+
+
+def _shared_goes_on(story: Story) -> None:
+    story.goes_on(story.shared, 50, 60)
+
+
+def _rows_go_on(story: Story) -> None:
+    story.goes_on(story.own, 50, 60)
+    for second in range(50, 61):
+        del story.begun["own", COUNT + second, 1]
+
+
+def _ran_twice_after_its_end(story: Story) -> None:
+    story.goes_on(story.shared, 1, 3)
+    story.more.append(story.begun["shared", COUNT + 2, 1])
+
+
 def _of_nobody(story: Story) -> None:
     story.more.append(replace_pipeline(story.begun["own", 9, 1], "unknown"))
 
@@ -299,6 +340,10 @@ def replace_pipeline(job: Begun, pipeline: str) -> Begun:
         (_never_expected, "extra", "ran and was never expected"),
         (_a_row_never_expected, "extra", "has a row (missed) and was never expected"),
         (_after_its_end, "extra", "was never expected"),
+        (_own_goes_on, "extra", "ran and was never expected"),
+        (_shared_goes_on, "extra", "ran and was never expected"),
+        (_rows_go_on, "extra", "has a row (succeeded) and was never expected"),
+        (_ran_twice_after_its_end, "doubled", "ran twice"),
         (_of_nobody, "extra", "which nobody made"),
         (_another_reason, "unexplained", "this fault is no reason: it was Monday"),
     ],

@@ -62,12 +62,14 @@ class _Verdict:
         self._happened = happened
         self._entries = [item for item in entries if item.record.scheduled_at <= happened.until]
         self._rows = {item.record.run: item for item in entries}
+        self._ever = executions
         self._executions = [begun for begun in executions if begun.instant <= happened.until]
 
     def violations(self) -> Iterator[Violation]:
         yield from self._ledger()
         yield from self._holes()
         yield from self._jobs()
+        yield from self._whenever()
         yield from self._begun_in_time()
         yield from self._succeeded()
         if self._pipeline.is_shared:
@@ -78,7 +80,7 @@ class _Verdict:
     # -- the ledger, for itself ---------------------------------------------------------------------------------
 
     def _ledger(self) -> Iterator[Violation]:
-        """Each row is final and says why nothing ran; no two speak of the same, none of what nobody expected."""
+        """Each row is final and says why nothing ran; no two speak of the same."""
         seen = set()
         for item in self._entries:
             record = item.record
@@ -87,8 +89,6 @@ class _Verdict:
             if name in seen:
                 yield Violation("doubled", f"{what} has two rows")
             seen.add(name)
-            if not self._pipeline.may_fire(record.scheduled_at):
-                yield Violation("extra", f"{what} has a row ({record.state}) and was never expected")
             if record.state == "running":
                 yield Violation("unexplained", f"{what} never ended")
             elif record.state != "succeeded":
@@ -132,16 +132,8 @@ class _Verdict:
     # -- the jobs against the ledger ----------------------------------------------------------------------------
 
     def _jobs(self) -> Iterator[Violation]:
-        begun = set()
         for job in self._executions:
             what = _name(job)
-            if job.run in begun:
-                yield Violation("doubled", f"{what} ran twice")
-            begun.add(job.run)
-            if job.clashed:
-                yield Violation("doubled", f"{what} began while another was going")
-            if not self._pipeline.may_fire(job.instant):
-                yield Violation("extra", f"{what} ran and was never expected")
             item = self._rows.get(job.run)
             if item is None:
                 yield Violation("extra", f"{what} ran and has no row")
@@ -152,6 +144,34 @@ class _Verdict:
             elif (row.scheduled_at, row.attempt, item.node) != (job.instant, job.attempt, job.node):
                 text = f"{what} ran and the ledger says {row.scheduled_at}/{row.attempt} on {item.node}"
                 yield Violation("unexplained", text)
+
+    def _whenever(self) -> Iterator[Violation]:
+        """What must not be, however long after the pipeline was disabled it is."""
+        began: dict[str, datetime] = {}
+        for job in self._ever:
+            what = _name(job)
+            if job.run in began:
+                yield Violation("doubled", f"{what} ran twice")
+            began[job.run] = job.began
+            if job.clashed:
+                yield Violation("doubled", f"{what} began while another was going")
+            # A clock that is ahead runs early what would be due much later.
+            if not self._pipeline.is_due(job.instant) or self._pipeline.is_over(min(job.instant, job.began)):
+                yield Violation("extra", f"{what} ran and was never expected")
+        for item in self._rows.values():
+            record = item.record
+            moment = min(record.scheduled_at, began.get(record.run, record.scheduled_at))
+            if self._pipeline.is_due(record.scheduled_at) and not self._pipeline.is_over(moment):
+                continue
+            if self._pipeline.is_due(record.scheduled_at) and self._is_in_trouble(item, moment):
+                continue
+            what = f"{record.scheduled_at} attempt {record.attempt}"
+            yield Violation("extra", f"{what} has a row ({record.state}) and was never expected")
+
+    def _is_in_trouble(self, item: Entry, moment: datetime) -> bool:
+        """Its clock may be ahead."""
+        troubles = self._happened.troubles
+        return any(self._concerns(entry, ("", item.node)) and _meet(entry, moment, moment) for entry in troubles)
 
     def _begun_in_time(self) -> Iterator[Violation]:
         """Not before its instant, and soon after it, as far as nothing stood in the way; and the ledger knows."""
