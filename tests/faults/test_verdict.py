@@ -111,6 +111,14 @@ def test_a_good_history_passes() -> None:
     assert story.found() == []
 
 
+def test_what_a_trouble_ended_while_it_was_going_passes() -> None:
+    story = Story()
+    story.troubles.append(Trouble("a", _at(30), _at(35)))
+    story.end("own", 20, state="lost", reason="the worker stopped while it was running", finished_at=_at(34))
+    story.begun["own", 20, 1].ended = None
+    assert story.found() == []
+
+
 def test_what_fires_before_all_have_heard_that_it_is_disabled_passes() -> None:
     story = Story()
     story.goes_on(story.own, 1, 15)
@@ -276,6 +284,26 @@ def _after_its_end(story: Story) -> None:
     story.ended = _at(-5)
 
 
+def _all_lost_in_calm(story: Story) -> None:
+    for second in range(1, COUNT + 1):
+        story.end("own", second, state="lost", reason="the node that ran it was lost")
+
+
+def _killed_in_the_trouble_of_others(story: Story) -> None:
+    story.troubles.append(Trouble("b", _at(25), _at(35)))
+    story.troubles.append(Trouble("", _at(25), _at(35), "shared"))
+    story.end("own", 30, state="killed", reason="its right to run was over")
+
+
+def _lost_after_its_end(story: Story) -> None:
+    story.end("own", 20, state="lost", reason="the node that ran it was lost", finished_at=_at(36))
+    story.troubles.append(Trouble("a", _at(30), _at(35)))
+
+
+def _shared_lost_in_calm(story: Story) -> None:
+    story.end("shared", 39, state="lost", reason="the node that ran it was lost")
+
+
 def _own_goes_on(story: Story) -> None:
     story.goes_on(story.own, 50, 60)
 
@@ -340,6 +368,10 @@ def replace_pipeline(job: Begun, pipeline: str) -> Begun:
         (_never_expected, "extra", "ran and was never expected"),
         (_a_row_never_expected, "extra", "has a row (missed) and was never expected"),
         (_after_its_end, "extra", "was never expected"),
+        (_all_lost_in_calm, "unexplained", "00:00:40+00:00 attempt 1 is lost in calm"),
+        (_killed_in_the_trouble_of_others, "unexplained", "is killed in calm"),
+        (_lost_after_its_end, "unexplained", "is lost in calm"),
+        (_shared_lost_in_calm, "unexplained", "is lost in calm"),
         (_own_goes_on, "extra", "ran and was never expected"),
         (_shared_goes_on, "extra", "ran and was never expected"),
         (_rows_go_on, "extra", "has a row (succeeded) and was never expected"),

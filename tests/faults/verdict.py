@@ -29,6 +29,12 @@ WELL_FOR = timedelta(seconds=20)
 BEGINS_IN = timedelta(seconds=5)
 """What fires so shortly before a worker is killed may not have begun. What is well begins sooner."""
 
+AFTERMATH = timedelta(seconds=20)
+"""A shared run may feel a trouble for so long after its end: a lease, and a margin."""
+
+CLOCK_SET = timedelta(seconds=70)
+"""Of a node whose clock is set by a minute: so wrong may be what it says of its runs."""
+
 EARLY = timedelta(seconds=0.1)
 """Jobs tell the time in hundredths of a second."""
 
@@ -63,6 +69,7 @@ class _Verdict:
         self._entries = [item for item in entries if item.record.scheduled_at <= happened.until]
         self._rows = {item.record.run: item for item in entries}
         self._ever = executions
+        self._jobs_by_run = {begun.run: begun for begun in executions}
         self._executions = [begun for begun in executions if begun.instant <= happened.until]
 
     def violations(self) -> Iterator[Violation]:
@@ -92,9 +99,10 @@ class _Verdict:
             if record.state == "running":
                 yield Violation("unexplained", f"{what} never ended")
             elif record.state != "succeeded":
-                yield from self._explained(record, what)
+                yield from self._explained(item, what)
 
-    def _explained(self, record: RunRecord, what: str) -> Iterator[Violation]:
+    def _explained(self, item: Entry, what: str) -> Iterator[Violation]:
+        record = item.record
         if not record.reason:
             yield Violation("unexplained", f"{what} is {record.state} and nobody says why")
             return
@@ -103,6 +111,24 @@ class _Verdict:
         allowed = self._happened.reasons
         if allowed is not None and not any(re.fullmatch(pattern, record.reason) for pattern in allowed):
             yield Violation("unexplained", f"{what} is {record.state}, and this fault is no reason: {record.reason}")
+        if record.state in RAN and not self._was_troubled(item):
+            yield Violation("unexplained", f"{what} is {record.state} in calm: {record.reason}")
+
+    def _was_troubled(self, item: Entry) -> bool:
+        """Whether a trouble that concerns it met the row's time, or came close to that. A job that came to its end was
+        not lost by what happened later."""
+        record, job = item.record, self._jobs_by_run.get(item.record.run)
+        ended = job.ended if job else None
+        moments = [record.scheduled_at, ended or record.finished_at or self._happened.now or self._happened.until]
+        if job:
+            moments.append(job.began)
+        nodes = ("", item.node) if item.node else ("", *self._pipeline.nodes)
+        wrong = CLOCK_SET if item.node in self._happened.slow else timedelta()
+        after = wrong + (AFTERMATH if self._pipeline.is_shared else BEGINS_IN)
+        return any(
+            self._concerns(entry, nodes) and _meet(entry, min(moments) - after, max(moments) + BEGINS_IN + wrong)
+            for entry in self._happened.troubles
+        )
 
     def _holes(self) -> Iterator[Violation]:
         """Every instant has its row, or is within a gap's; never both."""
@@ -202,10 +228,9 @@ class _Verdict:
         return trouble.node in nodes and (trouble.scope == "all" or self._pipeline.is_shared)
 
     def _succeeded(self) -> Iterator[Violation]:
-        begun = {job.run: job for job in self._executions}
         for item in self._entries:
             record = item.record
-            job = begun.get(record.run)
+            job = self._jobs_by_run.get(record.run)
             if record.state == "succeeded" and (job is None or job.ended is None):
                 text = f"{record.scheduled_at} attempt {record.attempt} succeeded without having run"
                 yield Violation("extra", text)
