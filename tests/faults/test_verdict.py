@@ -16,6 +16,7 @@ from tests.faults.account import Begun
 from tests.faults.facts import KINDS, Entry, Happened, Kind, Pipeline, Trouble, Violation
 from tests.faults.run import Result
 from tests.faults.verdict import violations
+from workers.engine.plan import OVERLAP
 
 START = datetime(2030, 5, 1, tzinfo=UTC)
 COUNT = 40
@@ -66,6 +67,10 @@ class Story:
         self.end(pipeline, second, state="missed", reason=reason)
         del self.begun[pipeline, second, 1]
 
+    def skipped(self, pipeline: str, second: int, reason: str) -> None:
+        self.end(pipeline, second, state="skipped", reason=reason)
+        del self.begun[pipeline, second, 1]
+
     def gap(self, pipeline: str, first: int, last: int, count: int) -> None:
         """The node was not there from the first second to the last."""
         for second in range(first + 1, last + 1):
@@ -106,8 +111,8 @@ def _at(second: float) -> datetime:
 def test_a_good_history_passes() -> None:
     story = Story()
     story.gap("own", 4, 6, 3)
-    story.end("shared", 5, state="skipped", reason="the previous run was still going")
-    del story.begun["shared", 5, 1]
+    story.skipped("own", 7, "etcd could not be reached")
+    story.skipped("shared", 5, OVERLAP)
     assert story.found() == []
 
 
@@ -304,6 +309,15 @@ def _shared_lost_in_calm(story: Story) -> None:
     story.end("shared", 39, state="lost", reason="the node that ran it was lost")
 
 
+def _all_skipped_in_calm(story: Story) -> None:
+    for second in range(1, COUNT + 1):
+        story.skipped("own", second, "etcd could not be reached")
+
+
+def _shared_skipped_in_calm(story: Story) -> None:
+    story.skipped("shared", 39, "etcd could not be reached")
+
+
 def _own_goes_on(story: Story) -> None:
     story.goes_on(story.own, 50, 60)
 
@@ -372,6 +386,8 @@ def replace_pipeline(job: Begun, pipeline: str) -> Begun:
         (_killed_in_the_trouble_of_others, "unexplained", "is killed in calm"),
         (_lost_after_its_end, "unexplained", "is lost in calm"),
         (_shared_lost_in_calm, "unexplained", "is lost in calm"),
+        (_all_skipped_in_calm, "unexplained", "00:00:40+00:00 attempt 1 is skipped in calm"),
+        (_shared_skipped_in_calm, "unexplained", "is skipped in calm"),
         (_own_goes_on, "extra", "ran and was never expected"),
         (_shared_goes_on, "extra", "ran and was never expected"),
         (_rows_go_on, "extra", "has a row (succeeded) and was never expected"),

@@ -113,6 +113,8 @@ class _Verdict:
             yield Violation("unexplained", f"{what} is {record.state}, and this fault is no reason: {record.reason}")
         if record.state in RAN and not self._was_troubled(item):
             yield Violation("unexplained", f"{what} is {record.state} in calm: {record.reason}")
+        if record.state == "skipped" and not self._was_skipped_in_trouble(item):
+            yield Violation("unexplained", f"{what} is skipped in calm: {record.reason}")
 
     def _was_troubled(self, item: Entry) -> bool:
         """Whether a trouble that concerns it met the row's time, or came close to that. A job that came to its end was
@@ -123,12 +125,19 @@ class _Verdict:
         if job:
             moments.append(job.began)
         nodes = ("", item.node) if item.node else ("", *self._pipeline.nodes)
+        return self._felt(item, nodes, min(moments), max(moments))
+
+    def _was_skipped_in_trouble(self, item: Entry) -> bool:
+        """A shared one may have been skipped for what any of its nodes was in."""
+        nodes = ("", *self._pipeline.nodes) if self._pipeline.is_shared else ("", item.node)
+        return self._felt(item, nodes, item.record.scheduled_at, item.record.until or item.record.scheduled_at)
+
+    def _felt(self, item: Entry, nodes: Iterable[str], start: datetime, end: datetime) -> bool:
+        """Whether one of these nodes was in trouble between the two, or shortly before or after."""
         wrong = CLOCK_SET if item.node in self._happened.slow else timedelta()
-        after = wrong + (AFTERMATH if self._pipeline.is_shared else BEGINS_IN)
-        return any(
-            self._concerns(entry, nodes) and _meet(entry, min(moments) - after, max(moments) + BEGINS_IN + wrong)
-            for entry in self._happened.troubles
-        )
+        start -= wrong + (AFTERMATH if self._pipeline.is_shared else BEGINS_IN)
+        end += wrong + BEGINS_IN
+        return any(self._concerns(entry, nodes) and _meet(entry, start, end) for entry in self._happened.troubles)
 
     def _holes(self) -> Iterator[Violation]:
         """Every instant has its row, or is within a gap's; never both."""
