@@ -124,6 +124,14 @@ def test_what_a_trouble_ended_while_it_was_going_passes() -> None:
     assert story.found() == []
 
 
+def test_what_is_skipped_for_a_run_that_is_going_passes() -> None:
+    story = Story()
+    for second in range(16, 31):
+        story.skipped("shared", second, OVERLAP)
+    story.begun["shared", 15, 1].ended = _at(30)
+    assert story.found() == []
+
+
 def test_what_fires_before_all_have_heard_that_it_is_disabled_passes() -> None:
     story = Story()
     story.goes_on(story.own, 1, 15)
@@ -318,6 +326,11 @@ def _shared_skipped_in_calm(story: Story) -> None:
     story.skipped("shared", 39, "etcd could not be reached")
 
 
+def _skipped_for_nothing(story: Story) -> None:
+    for second in range(15, COUNT + 1):
+        story.skipped("shared", second, OVERLAP)
+
+
 def _own_goes_on(story: Story) -> None:
     story.goes_on(story.own, 50, 60)
 
@@ -388,6 +401,7 @@ def replace_pipeline(job: Begun, pipeline: str) -> Begun:
         (_shared_lost_in_calm, "unexplained", "is lost in calm"),
         (_all_skipped_in_calm, "unexplained", "00:00:40+00:00 attempt 1 is skipped in calm"),
         (_shared_skipped_in_calm, "unexplained", "is skipped in calm"),
+        (_skipped_for_nothing, "unexplained", "00:00:40+00:00 attempt 1 is skipped for the previous run, and none"),
         (_own_goes_on, "extra", "ran and was never expected"),
         (_shared_goes_on, "extra", "ran and was never expected"),
         (_rows_go_on, "extra", "has a row (succeeded) and was never expected"),

@@ -107,6 +107,8 @@ class _Verdict:
             yield Violation("unexplained", f"{what} is {record.state} and nobody says why")
             return
         if record.state == "skipped" and record.reason == OVERLAP and self._document.overlap == "skip":
+            if not self._was_another_going(item) and not self._was_skipped_in_trouble(item):
+                yield Violation("unexplained", f"{what} is skipped for the previous run, and none was going")
             return
         allowed = self._happened.reasons
         if allowed is not None and not any(re.fullmatch(pattern, record.reason) for pattern in allowed):
@@ -126,6 +128,18 @@ class _Verdict:
             moments.append(job.began)
         nodes = ("", item.node) if item.node else ("", *self._pipeline.nodes)
         return self._felt(item, nodes, min(moments), max(moments))
+
+    def _was_another_going(self, skipped: Entry) -> bool:
+        """A run counts as going from its instant until its end is known, which is slow where the kernel is emulated."""
+        instant = skipped.record.scheduled_at
+        for job in self._ever:
+            row = self._rows.get(job.run)
+            ended = job.ended or (row.record.finished_at if row else None) or job.began
+            slack = BEGINS_IN * (3 if job.node in self._happened.slow else 1)
+            whose = self._whose(job.node) == self._whose(skipped.node)
+            if whose and min(job.instant, job.began) - BEGINS_IN <= instant <= ended + slack:
+                return True
+        return False
 
     def _was_skipped_in_trouble(self, item: Entry) -> bool:
         """A shared one may have been skipped for what any of its nodes was in."""
