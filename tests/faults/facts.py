@@ -1,6 +1,6 @@
 """What is known of a cluster afterwards, and the kinds of promises that can be broken. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -77,6 +77,17 @@ class Pipeline:
         """Everybody has heard by then that it is disabled."""
         last = self.disabled or self.ended
         return last is not None and moment > last + HEARD_IN
+
+
+def to_judge(executions: Iterable[Begun], pipelines: Collection[str], since: datetime) -> list[Begun]:
+    """What ran of these pipelines, and whatever else ran since that moment: nothing should. What was disabled just
+    before it may run until all have heard."""
+
+    def is_late(begun: Begun) -> bool:
+        # A fire of before may be run again when its node is harmed now.
+        return min(begun.began, begun.instant) > since + HEARD_IN
+
+    return [begun for begun in executions if begun.pipeline in pipelines or is_late(begun)]
 
 
 @dataclass(frozen=True, slots=True)

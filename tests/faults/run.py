@@ -78,7 +78,7 @@ def run(stage: Stage, scenario: Scenario, seed: str, seconds: float) -> tuple[Re
     time.sleep(RECOVERY.total_seconds())
     stage.account.hold.unlink()
     pipelines = stage.disable(pipelines)
-    found, happened = _judged(stage, pipelines, scenario.reasons)
+    found, happened = _judged(stage, pipelines, began, scenario.reasons)
     expected = {pipeline.document.pipeline: pipeline for pipeline in pipelines}
     result = Result(
         scenario=scenario.name,
@@ -98,11 +98,13 @@ def run(stage: Stage, scenario: Scenario, seed: str, seconds: float) -> tuple[Re
     return result, pipelines, happened
 
 
-def _judged(stage: Stage, pipelines: Sequence[Pipeline], reasons: Sequence[str]) -> tuple[list[Violation], Happened]:
+def _judged(
+    stage: Stage, pipelines: Sequence[Pipeline], since: datetime, reasons: Sequence[str]
+) -> tuple[list[Violation], Happened]:
     until = min(pipeline.ended or datetime.max.replace(tzinfo=UTC) for pipeline in pipelines)
     deadline = time.monotonic() + PATIENCE
     while True:
-        happened = stage.happened(pipelines, until, reasons)
+        happened = stage.happened(pipelines, since, until, reasons)
         found = violations(pipelines, happened)
         if not found or time.monotonic() > deadline:
             break

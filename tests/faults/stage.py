@@ -23,7 +23,7 @@ from tests.etcd_security import Security
 from tests.etcd_server import EtcdServer
 from tests.faults import parts, workers
 from tests.faults.account import Account, Exclusive
-from tests.faults.facts import Happened, Pipeline, Trouble, Violation, entry
+from tests.faults.facts import Happened, Pipeline, Trouble, Violation, entry, to_judge
 from tests.faults.guest import Guest
 from tests.faults.hosts import Network
 from tests.faults.inside import others
@@ -362,12 +362,14 @@ class Stage:
 
     # -- afterwards ---------------------------------------------------------------------------------------------
 
-    def happened(self, pipelines: Sequence[Pipeline], until: datetime, reasons: Sequence[str]) -> Happened:
-        """All that is known now."""
+    def happened(
+        self, pipelines: Sequence[Pipeline], since: datetime, until: datetime, reasons: Sequence[str]
+    ) -> Happened:
+        """All that is known now of these pipelines, and what else ran since then."""
         names = [pipeline.document.pipeline for pipeline in pipelines]
         records = {name: record for name in names if (record := self.view.record(name)) is not None}
         # The account first: what has begun by now must have its row by then.
-        executions = [begun for begun in self.account.executions() if begun.pipeline in names]
+        executions = to_judge(self.account.executions(), names, since)
         entries = [entry(row) for name in names for row in self.console.runs(name, limit=500)]
         now = datetime.now(UTC)
         return Happened(until, entries, executions, records, list(self.troubles), now, reasons, self.slow_nodes)

@@ -13,7 +13,7 @@ from coordination.fires import Claim, FireRecord
 from coordination.identity import SHARED, fire_run_id
 from coordination.records import RunRecord
 from tests.faults.account import Begun
-from tests.faults.facts import KINDS, Entry, Happened, Kind, Pipeline, Trouble, Violation
+from tests.faults.facts import KINDS, Entry, Happened, Kind, Pipeline, Trouble, Violation, to_judge
 from tests.faults.run import Result
 from tests.faults.verdict import violations
 from workers.engine.plan import OVERLAP
@@ -52,7 +52,7 @@ class Story:
             Pipeline(self.shared, NODES, 1, START, self.ended),
             Pipeline(self.own, ("a",), 1, START, self.ended),
         ]
-        begun = [*self.begun.values(), *self.more]
+        begun = to_judge([*self.begun.values(), *self.more], ("shared", "own"), START)
         records = {"shared": self.record}
         now = _at(COUNT + 100)
         entries = list(self.entries.values())
@@ -129,6 +129,13 @@ def test_what_is_skipped_for_a_run_that_is_going_passes() -> None:
     for second in range(16, 31):
         story.skipped("shared", second, OVERLAP)
     story.begun["shared", 15, 1].ended = _at(30)
+    assert story.found() == []
+
+
+def test_what_still_fires_of_the_scenario_before_passes_until_all_have_heard() -> None:
+    story = Story()
+    story.more += [replace_pipeline(story.begun["own", second, 1], "before") for second in range(1, 16)]
+    story.more.append(dataclasses.replace(story.more[0], attempt=2, began=_at(30), ended=_at(31)))
     assert story.found() == []
 
 
@@ -351,7 +358,7 @@ def _ran_twice_after_its_end(story: Story) -> None:
 
 
 def _of_nobody(story: Story) -> None:
-    story.more.append(replace_pipeline(story.begun["own", 9, 1], "unknown"))
+    story.more.append(replace_pipeline(story.begun["own", 30, 1], "unknown"))
 
 
 def _another_reason(story: Story) -> None:
@@ -406,7 +413,7 @@ def replace_pipeline(job: Begun, pipeline: str) -> Begun:
         (_shared_goes_on, "extra", "ran and was never expected"),
         (_rows_go_on, "extra", "has a row (succeeded) and was never expected"),
         (_ran_twice_after_its_end, "doubled", "ran twice"),
-        (_of_nobody, "extra", "which nobody made"),
+        (_of_nobody, "extra", "which is not of this scenario"),
         (_another_reason, "unexplained", "this fault is no reason: it was Monday"),
     ],
 )

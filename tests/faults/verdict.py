@@ -53,7 +53,7 @@ def violations(pipelines: Iterable[Pipeline], happened: Happened) -> list[Violat
         for violation in verdict.violations():
             found.append(Violation(violation.kind, f"{pipeline.document.name} ({name}): {violation.text}"))
     for name, jobs in executions.items():
-        found.append(Violation("extra", f"{len(jobs)} jobs ran of pipeline {name}, which nobody made"))
+        found.append(Violation("extra", f"{len(jobs)} jobs ran of pipeline {name}, which is not of this scenario"))
     return found
 
 
