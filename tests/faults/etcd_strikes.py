@@ -5,12 +5,17 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 
-from tests.etcd_server import EtcdServer
+from tests.etcd_server import EtcdServer, wait_until
 from tests.faults.stage import Stage, Wish
 
 SLOW = 300_000
 """Microseconds that each write to the disk takes, beside what it takes."""
+
+_TRACER = ["strace", "--quiet=all", "-f", "-o", "/dev/null", "-e", "trace=fsync,fdatasync"]
+_TRACER += ["-e", f"inject=fsync,fdatasync:delay_enter={SLOW}"]
 
 
 def kill_leader(stage: Stage, chance: random.Random, seconds: float) -> None:
@@ -44,7 +49,7 @@ def hang(stage: Stage, chance: random.Random, seconds: float) -> None:
 
 def slow(stage: Stage, chance: random.Random, seconds: float) -> None:
     """Its disks are slow: every fsync is delayed, by the tracer that is attached to it."""
-    with stage.trouble_for_all(), _delayed(stage.etcd):
+    with stage.trouble_for_all(), delayed([_process(server) for server in stage.etcd]):
         time.sleep(seconds)
 
 
@@ -69,6 +74,11 @@ def wipe(stage: Stage, chance: random.Random, seconds: float) -> None:
         stage.wait_settled()
 
 
+def _process(server: EtcdServer) -> int:
+    assert server.process is not None
+    return server.process.pid
+
+
 def _kill(servers: Sequence[EtcdServer]) -> None:
     for server in servers:
         server.kill()
@@ -82,16 +92,24 @@ def _start(servers: Sequence[EtcdServer]) -> None:
 
 
 @contextmanager
-def _delayed(servers: Sequence[EtcdServer]) -> Iterator[None]:
+def delayed(processes: Sequence[int]) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """The fsyncs of these processes are, by the tracers that it yields. Raises AssertionError when a tracer cannot
+    attach, or does not last."""
     tracers = []
-    for server in servers:
-        assert server.process is not None
-        command = ["strace", "--quiet=all", "-f", "-o", "/dev/null", "-e", "trace=fsync,fdatasync"]
-        command += ["-e", f"inject=fsync,fdatasync:delay_enter={SLOW}", "-p", str(server.process.pid)]
-        tracers.append(subprocess.Popen(command, start_new_session=True))
     try:
-        yield
+        for process in processes:
+            tracer = subprocess.Popen([*_TRACER, "-p", str(process)], start_new_session=True)
+            tracers.append(tracer)
+            wait_until(partial(_is_attached, tracer, process), f"the tracer of {process} is attached")
+        yield tracers
+        for tracer in tracers:
+            assert tracer.poll() is None, "a tracer ended before the end of the strike"
     finally:
         for tracer in tracers:
             tracer.terminate()
             tracer.wait()
+
+
+def _is_attached(tracer: subprocess.Popen[bytes], process: int) -> bool:
+    assert tracer.poll() is None, f"the tracer could not attach to {process}"
+    return f"TracerPid:\t{tracer.pid}\n" in Path(f"/proc/{process}/status").read_text()
