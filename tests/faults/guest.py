@@ -65,7 +65,7 @@ class Guest:
         self._answered("started", len(self._said()), BOOT_WITHIN)
 
     def set_clock(self, seconds: float) -> None:
-        """Sets it ahead by so much, or back."""
+        """Sets it ahead by so much, or back. Raises AssertionError when the guest could not."""
         self._order(f"clock {seconds:+g}")
 
     def kill(self) -> None:
@@ -106,9 +106,11 @@ class Guest:
 
     def _answered(self, word: str, known: int, within: float) -> str:
         def probe() -> str | None:
-            return next((line for line in self._said()[known:] if line.startswith(word)), None)
+            return next((line for line in self._said()[known:] if line.startswith((word, "failed"))), None)
 
-        return str(wait_until(probe, f"{self.name} says {word!r}, see {self._console}", within))
+        answer = str(wait_until(probe, f"{self.name} says {word!r}, see {self._console}", within))
+        assert answer.startswith(word), f"{self.name} has {answer}, see {self._console}"
+        return answer
 
     def _said(self) -> list[str]:
         return self._answers.read_text().splitlines() if self._answers.exists() else []

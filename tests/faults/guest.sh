@@ -1,6 +1,7 @@
 #!/bin/sh
 # The first process of a guest (tests/faults/guest.py): a worker under a kernel of its own. Orders come by the console,
-# one a line; each is answered by a line in the file ANSWERS. The words in capitals come from the kernel's command line.
+# one a line; each is answered by a line in the file ANSWERS, by "failed" when it could not be done. The words in capitals
+# come from the kernel's command line.
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 mount -t proc proc /proc
 mount -t sysfs sys /sys
@@ -25,7 +26,12 @@ clocks started >>"$ANSWERS"
 
 while read -r order value; do
     case $order in
-    clock) date -s "$value seconds" >/dev/null ;;
+    clock)
+        date -s "$value seconds" >/dev/null || {
+            echo "failed $order $value" >>"$ANSWERS"
+            continue
+        }
+        ;;
     kill) kill -9 $worker ;;
     off)
         kill -TERM $worker

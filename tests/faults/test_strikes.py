@@ -1,11 +1,15 @@
 """A strike that did not happen fails loudly: a promise that nothing tried is not kept by that."""
 
+import math
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.faults.etcd_strikes import delayed
+from tests.faults.guest import Guest
+from tests.faults.hosts import Host
 
 
 @pytest.fixture
@@ -34,3 +38,16 @@ def test_a_tracer_that_does_not_last_is_noticed(process: subprocess.Popen[bytes]
 
     with pytest.raises(AssertionError, match="ended before the end"):
         strike()
+
+
+def test_a_clock_that_could_not_be_set_is_noticed(tmp_path: Path) -> None:
+    # Without a network: its device is on no switch.
+    host = Host("guest", "10.77.0.99", "none")
+    guest = Guest(host, tmp_path, state_dir=tmp_path, account=tmp_path / "account", log=tmp_path / "log", ttl=15)
+    try:
+        guest.start()
+        guest.set_clock(60)
+        with pytest.raises(AssertionError, match="failed clock"):
+            guest.set_clock(math.nan)
+    finally:
+        guest.kill()
