@@ -16,6 +16,7 @@ from tests.faults.account import Begun
 from tests.faults.facts import KINDS, Entry, Happened, Kind, Pipeline, Trouble, Violation, to_judge
 from tests.faults.run import Result
 from tests.faults.verdict import violations
+from workers.engine.definitions import REMOVED
 from workers.engine.plan import OVERLAP
 
 START = datetime(2030, 5, 1, tzinfo=UTC)
@@ -160,6 +161,16 @@ def test_what_nobody_could_run_may_be_missed() -> None:
     story.missed("shared", 4)
     story.troubles = [Trouble(node, _at(-60), _at(90)) for node in NODES]
     assert story.found() == []
+
+
+def test_what_was_yet_to_be_claimed_when_its_pipeline_was_disabled_may_be_missed() -> None:
+    story = Story()
+    story.missed("shared", COUNT, REMOVED)
+    story.reasons = ("the worker died",)
+    story.ended = _at(COUNT + 0.5)
+    assert story.found() == []
+    story.ended = _at(COUNT + 60)
+    assert {violation.kind for violation in story.found()} >= {"lost", "unexplained"}
 
 
 def test_how_late_an_emulated_node_begins_is_not_judged() -> None:

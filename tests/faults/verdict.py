@@ -4,7 +4,7 @@ agree, and every difference has a kind. For shared pipelines the simulation's ch
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 from coordination.records import RunRecord
@@ -18,6 +18,7 @@ from tests.simulation.schedule import every
 from tests.simulation.world import World, seconds
 from workers.engine.claims_fire import grace
 from workers.engine.claims_scene import LOST_DATA
+from workers.engine.definitions import REMOVED
 from workers.engine.plan import OVERLAP
 
 RAN = frozenset({"succeeded", "failed", "timed_out", "killed", "lost"})
@@ -110,6 +111,8 @@ class _Verdict:
             if not self._was_another_going(item) and not self._was_skipped_in_trouble(item):
                 yield Violation("unexplained", f"{what} is skipped for the previous run, and none was going")
             return
+        if record.state == "missed" and record.reason == REMOVED and self._was_about_to_end(record.scheduled_at):
+            return
         allowed = self._happened.reasons
         if allowed is not None and not any(re.fullmatch(pattern, record.reason) for pattern in allowed):
             yield Violation("unexplained", f"{what} is {record.state}, and this fault is no reason: {record.reason}")
@@ -117,6 +120,10 @@ class _Verdict:
             yield Violation("unexplained", f"{what} is {record.state} in calm: {record.reason}")
         if record.state == "skipped" and not self._was_skipped_in_trouble(item):
             yield Violation("unexplained", f"{what} is skipped in calm: {record.reason}")
+
+    def _was_about_to_end(self, instant: datetime) -> bool:
+        """What is not claimed yet when its pipeline is disabled is not claimed any more."""
+        return self._pipeline.ended is not None and instant + grace(self._document) > self._pipeline.ended
 
     def _was_troubled(self, item: Entry) -> bool:
         """Whether a trouble that concerns it met the row's time, or came close to that. A job that came to its end was
@@ -297,7 +304,8 @@ class _Verdict:
             return False
         ends = (missed.scheduled_at, missed.until or missed.scheduled_at)
         if self._pipeline.is_shared:
-            return any(_calm(instant, instant + grace(self._document), troubles) for instant in ends)
+            last = self._pipeline.ended or datetime.max.replace(tzinfo=UTC)
+            return any(_calm(instant, min(instant + grace(self._document), last), troubles) for instant in ends)
         return any(not any(entry.since - BEGINS_IN <= instant <= entry.until for entry in troubles) for instant in ends)
 
     def _as_simulated(self) -> list[str]:
