@@ -2,111 +2,18 @@
 
 import dataclasses
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 import pytest
 from msgspec.structs import replace
 
-from coordination.documents import PipelineDocument
-from coordination.fires import Claim, FireRecord
-from coordination.identity import SHARED, fire_run_id
-from coordination.records import RunRecord
+from coordination.fires import Claim
 from tests.faults.account import Begun
-from tests.faults.facts import KINDS, Entry, Happened, Kind, Pipeline, Trouble, Violation, to_judge
+from tests.faults.facts import KINDS, Entry, Kind, Trouble, Violation
 from tests.faults.run import Result
-from tests.faults.verdict import violations
+from tests.faults.story import COUNT, NODES, Story, at
 from workers.engine.definitions import REMOVED
 from workers.engine.plan import OVERLAP
-
-START = datetime(2030, 5, 1, tzinfo=UTC)
-COUNT = 40
-NODES = ("a", "b")
-
-
-class Story:
-    """Every second one of two nodes runs a shared pipeline, and ``a`` runs one of its own. The third shared fire was
-    lost on ``a`` and run again on ``b``."""
-
-    def __init__(self) -> None:
-        self.shared = _document("shared", placement="one_spread", on_node_loss="rerun", overlap="skip", nodes=NODES)
-        self.own = _document("own")
-        self.entries: dict[tuple[str, int, int], Entry] = {}
-        self.begun: dict[tuple[str, int, int], Begun] = {}
-        self.record = FireRecord(epoch=1, mark=_at(COUNT))
-        self.more: list[Begun] = []
-        self.troubles = [Trouble("a", _at(2), _at(7))]
-        self.ended: datetime | None = None
-        self.reasons: tuple[str, ...] | None = None
-        self.slow = frozenset[str]()
-        for second in range(1, COUNT + 1):
-            self._ran(self.shared, second, NODES[second % 2])
-            self._ran(self.own, second, "a")
-        self.end("shared", 3, state="lost", reason="the worker died")
-        self.entries["shared", 3, 1] = Entry(self.entries["shared", 3, 1].record, "a")
-        self.begun["shared", 3, 1].node = "a"
-        self.begun["shared", 3, 1].ended = None
-        self._ran(self.shared, 3, "b", attempt=2)
-
-    def found(self) -> list[Violation]:
-        pipelines = [
-            Pipeline(self.shared, NODES, 1, START, self.ended),
-            Pipeline(self.own, ("a",), 1, START, self.ended),
-        ]
-        begun = to_judge([*self.begun.values(), *self.more], ("shared", "own"), START)
-        records = {"shared": self.record}
-        now = _at(COUNT + 100)
-        entries = list(self.entries.values())
-        happened = Happened(_at(COUNT), entries, begun, records, self.troubles, now, self.reasons, self.slow)
-        return violations(pipelines, happened)
-
-    def end(self, pipeline: str, second: int, attempt: int = 1, **values: object) -> None:
-        item = self.entries[pipeline, second, attempt]
-        self.entries[pipeline, second, attempt] = Entry(replace(item.record, **values), item.node)
-
-    def missed(self, pipeline: str, second: int, reason: str = "nobody was there") -> None:
-        self.end(pipeline, second, state="missed", reason=reason)
-        del self.begun[pipeline, second, 1]
-
-    def skipped(self, pipeline: str, second: int, reason: str) -> None:
-        self.end(pipeline, second, state="skipped", reason=reason)
-        del self.begun[pipeline, second, 1]
-
-    def gap(self, pipeline: str, first: int, last: int, count: int) -> None:
-        """The node was not there from the first second to the last."""
-        for second in range(first + 1, last + 1):
-            del self.entries[pipeline, second, 1], self.begun[pipeline, second, 1]
-        self.missed(pipeline, first)
-        self.end(pipeline, first, run=f"gap {first}", count=count, until=_at(last))
-
-    def goes_on(self, document: PipelineDocument, first: int, last: int) -> None:
-        """It fires so many seconds after it was disabled."""
-        self.ended = _at(COUNT)
-        for second in range(COUNT + first, COUNT + last + 1):
-            self._ran(document, second, "a")
-
-    def _ran(self, document: PipelineDocument, second: int, node: str, attempt: int = 1) -> None:
-        name = document.pipeline
-        whose = node if name == "own" else SHARED
-        run = fire_run_id(name, _at(second), whose, attempt)
-        began = _at(second + (attempt - 1) * 0.5)
-        job = Begun(name, _at(second), run, attempt, node, second * 10 + attempt, began, began + timedelta(seconds=0.4))
-        row = RunRecord(
-            run=run, pipeline=name, pipeline_name=name, state="succeeded", trigger="schedule", scheduled_at=_at(second),
-            attempt=attempt,
-        )  # fmt: skip
-        self.begun[name, second, attempt] = job
-        self.entries[name, second, attempt] = Entry(row, node)
-
-
-def _document(name: str, **values: Any) -> PipelineDocument:
-    return PipelineDocument(
-        pipeline=name, node="a", generation=1, not_before=START, name=name, schedule="* * * * * *", **values
-    )
-
-
-def _at(second: float) -> datetime:
-    return START + timedelta(seconds=second)
 
 
 def test_a_good_history_passes() -> None:
@@ -119,8 +26,8 @@ def test_a_good_history_passes() -> None:
 
 def test_what_a_trouble_ended_while_it_was_going_passes() -> None:
     story = Story()
-    story.troubles.append(Trouble("a", _at(30), _at(35)))
-    story.end("own", 20, state="lost", reason="the worker stopped while it was running", finished_at=_at(34))
+    story.troubles.append(Trouble("a", at(30), at(35)))
+    story.end("own", 20, state="lost", reason="the worker stopped while it was running", finished_at=at(34))
     story.begun["own", 20, 1].ended = None
     assert story.found() == []
 
@@ -129,14 +36,14 @@ def test_what_is_skipped_for_a_run_that_is_going_passes() -> None:
     story = Story()
     for second in range(16, 31):
         story.skipped("shared", second, OVERLAP)
-    story.begun["shared", 15, 1].ended = _at(30)
+    story.begun["shared", 15, 1].ended = at(30)
     assert story.found() == []
 
 
 def test_what_still_fires_of_the_scenario_before_passes_until_all_have_heard() -> None:
     story = Story()
     story.more += [replace_pipeline(story.begun["own", second, 1], "before") for second in range(1, 16)]
-    story.more.append(dataclasses.replace(story.more[0], attempt=2, began=_at(30), ended=_at(31)))
+    story.more.append(dataclasses.replace(story.more[0], attempt=2, began=at(30), ended=at(31)))
     assert story.found() == []
 
 
@@ -148,10 +55,10 @@ def test_what_fires_before_all_have_heard_that_it_is_disabled_passes() -> None:
 
 def test_what_a_clock_ahead_ran_early_passes_however_late_it_was_due() -> None:
     story = Story()
-    story.troubles.append(Trouble("a", _at(COUNT - 5), _at(COUNT + 70)))
+    story.troubles.append(Trouble("a", at(COUNT - 5), at(COUNT + 70)))
     story.goes_on(story.own, 1, 60)
     for second in range(COUNT + 1, COUNT + 60):
-        story.begun["own", second, 1].began = _at(COUNT - 1)
+        story.begun["own", second, 1].began = at(COUNT - 1)
     del story.begun["own", COUNT + 60, 1]
     assert story.found() == []
 
@@ -159,7 +66,7 @@ def test_what_a_clock_ahead_ran_early_passes_however_late_it_was_due() -> None:
 def test_what_nobody_could_run_may_be_missed() -> None:
     story = Story()
     story.missed("shared", 4)
-    story.troubles = [Trouble(node, _at(-60), _at(90)) for node in NODES]
+    story.troubles = [Trouble(node, at(-60), at(90)) for node in NODES]
     assert story.found() == []
 
 
@@ -167,9 +74,9 @@ def test_what_was_yet_to_be_claimed_when_its_pipeline_was_disabled_may_be_missed
     story = Story()
     story.missed("shared", COUNT, REMOVED)
     story.reasons = ("the worker died",)
-    story.ended = _at(COUNT + 0.5)
+    story.ended = at(COUNT + 0.5)
     assert story.found() == []
-    story.ended = _at(COUNT + 60)
+    story.ended = at(COUNT + 60)
     assert {violation.kind for violation in story.found()} >= {"lost", "unexplained"}
 
 
@@ -183,7 +90,7 @@ def test_how_late_an_emulated_node_begins_is_not_judged() -> None:
 
 def test_attempts_go_on_at_the_next_ten_when_etcd_has_lost_its_data() -> None:
     story = Story()
-    story.troubles.append(Trouble("", _at(2), _at(7), data=True))
+    story.troubles.append(Trouble("", at(2), at(7), data=True))
     item = story.entries.pop(("shared", 3, 2))
     story.entries["shared", 3, 11] = Entry(replace(item.record, attempt=11), item.node)
     story.begun["shared", 3, 2].attempt = 11
@@ -229,7 +136,7 @@ def _clash(story: Story) -> None:
 
 
 def _at_once(story: Story) -> None:
-    story.begun["shared", 4, 1].ended = _at(5.2)
+    story.begun["shared", 4, 1].ended = at(5.2)
 
 
 def _not_run_by_whom_the_ledger_says(story: Story) -> None:
@@ -246,12 +153,12 @@ def _succeeded_without_an_end(story: Story) -> None:
 
 def _gap_too_wide(story: Story) -> None:
     story.gap("own", 4, 6, 3)
-    story.end("own", 4, until=_at(7))
+    story.end("own", 4, until=at(7))
 
 
 def _gap_too_narrow(story: Story) -> None:
     story.gap("own", 4, 6, 3)
-    story.end("own", 4, count=2, until=_at(5))
+    story.end("own", 4, count=2, until=at(5))
 
 
 def _missed_while_well(story: Story) -> None:
@@ -280,39 +187,39 @@ def _fence_falls(story: Story) -> None:
 
 
 def _early(story: Story) -> None:
-    story.begun["shared", 9, 1].began = _at(6)
+    story.begun["shared", 9, 1].began = at(6)
 
 
 def _left_open(story: Story) -> None:
-    story.record = replace(story.record, open=(_at(4),), timing=None)
-    story.record = replace(story.record, runs=(Claim(instant=_at(4), attempt=1, node="a", session="s", nonce="n"),))
+    story.record = replace(story.record, open=(at(4),), timing=None)
+    story.record = replace(story.record, runs=(Claim(instant=at(4), attempt=1, node="a", session="s", nonce="n"),))
 
 
 def _late(story: Story) -> None:
     job = story.begun["own", 9, 1]
-    job.began, job.ended = _at(15), _at(15.4)
+    job.began, job.ended = at(15), at(15.4)
 
 
 def _own_early(story: Story) -> None:
-    story.begun["own", 9, 1].began = _at(8.5)
+    story.begun["own", 9, 1].began = at(8.5)
 
 
 def _the_ledger_says_another_start(story: Story) -> None:
-    story.end("own", 9, started_at=_at(30))
+    story.end("own", 9, started_at=at(30))
 
 
 def _never_expected(story: Story) -> None:
     job = story.begun["own", 9, 1]
-    job.instant = _at(9.5)
+    job.instant = at(9.5)
 
 
 def _a_row_never_expected(story: Story) -> None:
     story.missed("own", 9)
-    story.end("own", 9, scheduled_at=_at(9.5))
+    story.end("own", 9, scheduled_at=at(9.5))
 
 
 def _after_its_end(story: Story) -> None:
-    story.ended = _at(-5)
+    story.ended = at(-5)
 
 
 def _all_lost_in_calm(story: Story) -> None:
@@ -321,14 +228,14 @@ def _all_lost_in_calm(story: Story) -> None:
 
 
 def _killed_in_the_trouble_of_others(story: Story) -> None:
-    story.troubles.append(Trouble("b", _at(25), _at(35)))
-    story.troubles.append(Trouble("", _at(25), _at(35), "shared"))
+    story.troubles.append(Trouble("b", at(25), at(35)))
+    story.troubles.append(Trouble("", at(25), at(35), "shared"))
     story.end("own", 30, state="killed", reason="its right to run was over")
 
 
 def _lost_after_its_end(story: Story) -> None:
-    story.end("own", 20, state="lost", reason="the node that ran it was lost", finished_at=_at(36))
-    story.troubles.append(Trouble("a", _at(30), _at(35)))
+    story.end("own", 20, state="lost", reason="the node that ran it was lost", finished_at=at(36))
+    story.troubles.append(Trouble("a", at(30), at(35)))
 
 
 def _shared_lost_in_calm(story: Story) -> None:
