@@ -122,8 +122,9 @@ class _Verdict:
             yield Violation("unexplained", f"{what} is skipped in calm: {record.reason}")
 
     def _was_about_to_end(self, instant: datetime) -> bool:
-        """What is not claimed yet when its pipeline is disabled is not claimed any more."""
-        return self._pipeline.ended is not None and instant + grace(self._document) > self._pipeline.ended
+        """What is not claimed yet when its pipeline is disabled is not claimed any more: a standby waits a little."""
+        ended = self._pipeline.ended
+        return self._pipeline.is_shared and ended is not None and instant + BEGINS_IN > ended
 
     def _was_troubled(self, item: Entry) -> bool:
         """Whether a trouble that concerns it met the row's time, or came close to that. A job that came to its end was
