@@ -27,7 +27,7 @@ def speaks(endpoint: str, etcd: Etcd, context: ssl.SSLContext | None) -> Iterato
         yield "endpoints", f"{endpoint}: {wire.why(error)}"
         return
     if context is None:
-        if not _greets(host, int(port), None) and _has_tls(host, int(port)):
+        if not _is_plain(host, int(port)) and _has_tls(host, int(port)):
             yield "ca", _("%(endpoint)s wants TLS: give the CA certificate of its server") % {"endpoint": endpoint}
         return
     try:
@@ -37,15 +37,16 @@ def speaks(endpoint: str, etcd: Etcd, context: ssl.SSLContext | None) -> Iterato
         names = _names(host, int(port), etcd.ca)
         field = "ca" if error.verify_code in wire.UNKNOWN_ISSUER else "endpoints"
         yield field, f"{endpoint}: {wire.why_not_trusted(error, names)}"
-    except ssl.SSLError as error:
-        yield _of_tls(endpoint, error, is_plain=_greets(host, int(port), None), has_paper=bool(etcd.certificate))
     except OSError as error:
-        yield "endpoints", f"{endpoint}: {wire.why(error)}"
+        yield _of_handshake(endpoint, error, is_plain=_is_plain(host, int(port)), has_paper=bool(etcd.certificate))
 
 
-def _of_tls(endpoint: str, error: ssl.SSLError, *, is_plain: bool, has_paper: bool) -> tuple[str, str]:
+def _of_handshake(endpoint: str, error: OSError, *, is_plain: bool, has_paper: bool) -> tuple[str, str]:
+    # A server without TLS answers a handshake with words, hangs up, or waits for more: each is another error.
     if is_plain:
         return "ca", _("%(endpoint)s speaks without TLS: leave the CA certificate empty") % {"endpoint": endpoint}
+    if not isinstance(error, ssl.SSLError):
+        return "endpoints", f"{endpoint}: {wire.why(error)}"
     # A server that hangs up after the handshake does not like our certificate; its alert may get lost behind that.
     reason = "ALERT" if isinstance(error, ssl.SSLEOFError) else str(error.reason or error)
     if "CERTIFICATE_REQUIRED" in reason or ("ALERT" in reason and not has_paper):
@@ -72,6 +73,12 @@ def _greets(host: str, port: int, context: ssl.SSLContext | None) -> bool:
             except TimeoutError:
                 return False
             return len(answer) > 3 and answer[3] == SETTINGS
+
+
+def _is_plain(host: str, port: int) -> bool:
+    with suppress(OSError):
+        return _greets(host, port, None)
+    return False
 
 
 def _has_tls(host: str, port: int) -> bool:

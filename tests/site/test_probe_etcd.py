@@ -1,12 +1,17 @@
 """What the set-up says of an etcd that it cannot use, and of one that it can, each beside the right field."""
 
+import socket
 import ssl
+import struct
 import subprocess
 import threading
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import BaseRequestHandler, ThreadingTCPServer
 
+import pytest
 from msgspec import structs
 
 from coordination.crypto import Signer
@@ -14,6 +19,7 @@ from coordination.etcd import SyncEtcd
 from coordination.gateway import EtcdSettings, Put
 from ects_site.configuration_file import Etcd
 from ects_site.probes import etcd as probes
+from ects_site.probes.endpoint import GREETING, SETTINGS
 from tests.certificates import Authority
 from tests.etcd_server import EtcdServer, free_ports, running
 
@@ -112,6 +118,13 @@ def test_something_else_there(etcd: EtcdServer, tmp_path: Path) -> None:
     assert "without TLS" in said
 
 
+@pytest.mark.parametrize("parting", ["words", "end", "reset", "silence"])
+def test_a_handshake_in_the_clear_ends_in_any_way(parting: str, tmp_path: Path) -> None:
+    authority = Authority(tmp_path, "authority").create()
+    with _clear(parting) as port:
+        assert "without TLS" in _wrong(Etcd(endpoints=[f"127.0.0.1:{port}"], ca=str(authority.certificate)))["ca"]
+
+
 def test_members_of_two_clusters(etcd: EtcdServer, tmp_path: Path) -> None:
     with running(tmp_path) as other:
         said = _wrong(Etcd(endpoints=[etcd.endpoint, other.endpoint], config="/two/config"))["endpoints"]
@@ -150,3 +163,29 @@ class _web:
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+@contextmanager
+def _clear(parting: str) -> Iterator[int]:
+    """A server of HTTP/2 in the clear, which takes its leave of a TLS handshake in one of the ways of servers."""
+
+    class Handler(BaseRequestHandler):
+        def handle(self) -> None:
+            if self.request.recv(1000) == GREETING:
+                self.request.sendall(b"\x00\x00\x00" + bytes([SETTINGS]) + bytes(5))
+            elif parting == "words":
+                self.request.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+            elif parting == "reset":
+                self.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.request.close()
+            elif parting == "silence":
+                while self.request.recv(1000):
+                    pass
+
+    with ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
