@@ -11,6 +11,8 @@ document.addEventListener("DOMContentLoaded", () => {
   let keyed = -KEYED;
 
   const isSeen = (element) => element.getClientRects().length > 0;
+  // Until htmx knows what it has just put there, a form in it would be sent to the page that is looked at.
+  const isReady = (place) => isSeen(place) && !place.querySelector(".htmx-added");
   const first = (place) => [...place.querySelectorAll(WAITING)].find(isSeen);
 
   // An icon is a word in a font of its own: it is no name for who hears it.
@@ -54,7 +56,7 @@ document.addEventListener("DOMContentLoaded", () => {
   const wasSeen = new WeakMap();
   function follow() {
     for (const place of document.querySelectorAll(OPENS)) {
-      const seen = isSeen(place) && getComputedStyle(place).position !== "static";
+      const seen = isReady(place) && getComputedStyle(place).position !== "static";
       const isAsked = place.id === "modal-content" || performance.now() - keyed < KEYED;
       if (seen && isAsked && wasSeen.get(place) === false && !place.contains(document.activeElement)) enter(place);
       wasSeen.set(place, seen);
