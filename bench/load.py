@@ -6,10 +6,10 @@ what the worker took.
 
 The worker is the product's own process with its journal on disk, a private etcd and a console to which it delivers,
 all on this machine. Each pipeline is ``* * * * * *``, may overlap, and has one shell step that writes down when it
-began (bench/stamp.c). Lateness is told twice: of ``started_at`` of the step, as the ledger shows it, and of its
-program: between the two the step's beginning is written to disk. Programs are taken for the fires in the order in which
-they began. Processor time is that of the worker and its jobs. APScheduler does the same afterwards, in memory; its
-ratio is its figure divided by ours: 1 and more is good.
+began (bench/stamp.c). Lateness is told twice: of ``started_at`` of the step, as the ledger shows it in the end, and of
+its program as that says itself. Programs are taken for the fires in the order in which they began. Processor time is
+that of the worker and its jobs. APScheduler does the same afterwards, in memory; its ratio is its figure divided by
+ours: 1 and more is good.
 """
 
 import argparse

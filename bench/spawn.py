@@ -69,7 +69,7 @@ class Bench:
         self._program = program
         self._script = script
         self._count = count
-        self._spawner = Spawner()
+        self._spawner = Spawner(SystemClock().now)
         self._counter = Counter()
 
     def in_c(self, user: str) -> float:

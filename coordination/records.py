@@ -29,7 +29,8 @@ class RunRecord(Struct, frozen=True, kw_only=True, tag="run", tag_field="type", 
     """A run as it now stands, or a fire that did not run (skipped, missed).
 
     ``count`` above 1 makes it a gap: so many expected fires from ``scheduled_at`` to ``until`` with one fate.
-    ``generation`` is that of the document it ran on. A running run without ``started_at`` waits for a free place.
+    ``generation`` is that of the document it ran on. A running run without ``started_at`` waits for a free place. While
+    it runs ``started_at`` is when its worker came to it, at the end when the work of its first step began.
     """
 
     run: str
@@ -59,7 +60,7 @@ class Try(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class StepRecord(Struct, frozen=True, kw_only=True, tag="step", tag_field="type", omit_defaults=True):
     """A step of a run as it now stands. ``index`` counts the run's steps from 0; the success or failure task of the
     pipeline is the step after the last, with ``role`` telling so. ``attempts`` is how many tries were begun, ``tries``
-    the last of them when there was more than one."""
+    the last of them when there was more than one. ``started_at`` is as with a run."""
 
     run: str
     index: Whole

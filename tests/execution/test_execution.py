@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,35 @@ async def test_the_records_tell_when(bench: Bench) -> None:
     assert last.finished_at is not None
     assert before <= last.started_at <= first.started_at <= first.finished_at <= last.finished_at <= bench.clock.now()
     assert (last.generation, last.attempt, last.trigger) == (5, 1, "manual")
+
+
+async def test_a_start_is_told_as_of_the_program_not_of_the_decision(bench: Bench) -> None:
+    done = bench.prepare(pipeline(step("date +%s.%N", 1), step("true", 2)))
+    durable: list[datetime] = []
+    done.journal.writing = lambda records: durable.append(bench.clock.now())
+    done.record = await done.execution.run()
+    first = done.journal.steps()[0].started_at
+    begun = datetime.fromtimestamp(float(done.text()), UTC)
+    assert first is not None
+    assert durable[0] <= first <= begun
+    assert done.record.started_at == first
+
+
+async def test_a_try_is_told_as_of_its_program(bench: Bench) -> None:
+    done = bench.prepare(pipeline(step("date +%s.%N; false", 1, retries=1, interval=0.01)))
+    durable: list[datetime] = []
+    done.journal.writing = lambda records: durable.append(bench.clock.now())
+    done.record = await done.execution.run()
+    begun = [datetime.fromtimestamp(float(line), UTC) for line in done.text().split()]
+    told = [one.started_at for one in done.journal.steps()[0].tries]
+    assert len(told) == 2
+    assert all(write <= one <= real for write, one, real in zip(durable, told, begun, strict=False))
+
+
+async def test_what_never_began_is_told_as_of_the_decision(bench: Bench) -> None:
+    done = await bench.run(pipeline(step("true", 1, directory="/none")))
+    assert done.record.started_at is not None
+    assert done.record.started_at <= (done.journal.steps()[0].started_at or bench.clock.now())
 
 
 async def test_a_step_is_tried_again_until_it_succeeds(bench: Bench, tmp_path: Path) -> None:

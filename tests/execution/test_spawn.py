@@ -25,7 +25,7 @@ class Starter:
     """A spawner, and what its programs wrote."""
 
     def __init__(self) -> None:
-        self.spawner = Spawner()
+        self.spawner = Spawner(SystemClock().now)
         self.journal = Journal()
         self._flusher = Flusher(SystemClock())
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from datetime import datetime
 
 from msgspec import structs
 
@@ -24,7 +25,7 @@ class Execution:
     """One run of a pipeline on this node.
 
     ``secrets`` are the document's, opened; one that could not be opened is left out. ``output_cap`` is in bytes for
-    each step.
+    each step. ``on_begun`` is told the instant (aware UTC) at which the work of its first step begins.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Execution:
         runners: RunnerSet,
         *,
         output_cap: int = DEFAULT_CAP,
+        on_begun: Callable[[datetime], None] = lambda at: None,
     ) -> None:
         self._document = document
         self._spec = run
@@ -44,6 +46,8 @@ class Execution:
         self._clock = clock
         self._runners = runners
         self._output_cap = output_cap
+        self._on_begun = on_begun
+        self._begun_at: datetime | None = None
         self._groups = planned_steps(document)
         self._context = RunContext(document, run)
         self._work = Interruptible(clock)
@@ -56,6 +60,7 @@ class Execution:
             ledger=Ledger(sink),
             clock=clock,
             runners=runners,
+            begun=self._begun,
         )
 
     def cancel(self, reason: str) -> None:
@@ -70,7 +75,8 @@ class Execution:
     async def run(self, worked: Callable[[], None] = lambda: None) -> RunRecord:
         """Does it all and returns the terminal record, which is durable by then.
 
-        Its beginning is durable before the first step begins, each end before anything that follows from it.
+        Its beginning is durable before the first step begins, each end before anything that follows from it. Its
+        ``started_at`` is at first when the worker came to it, and in the end when the work of its first step began.
         ``worked`` is called when nothing of it works any more, before its end is written.
         """
         started = self._record()
@@ -86,10 +92,16 @@ class Execution:
             started,
             state=result.state,
             reason=_joined(self._spec.reason, self._shared.secrets.text(reason)),
+            started_at=self._begun_at or started.started_at,
             finished_at=self._clock.now(),
         )
         await self._shared.ledger.commit(ended)
         return ended
+
+    def _begun(self, at: datetime) -> None:
+        if self._begun_at is None:
+            self._begun_at = at
+            self._on_begun(at)
 
     async def _within_limit(self) -> Result:
         limit = self._document.timeout

@@ -37,16 +37,16 @@ class Hands:
         accounts = Accounts(environ)
         confiner = Confiner(accounts.path, groups)
         self._shell = ShellRunner(
-            accounts=accounts, confiner=confiner, reaper=self.reaper, guard=guard, scratch=scratch
+            clock=clock, accounts=accounts, confiner=confiner, reaper=self.reaper, guard=guard, scratch=scratch
         )
         self._clock = clock
         self._clients: Any = None
         self._mail: Any = None
         self._runners: dict[str, Runner] = {
             "shell": self._shell,
-            "http": Deferred("workers.engine.runners.http", self._make_http),
-            "hook": Deferred("workers.engine.runners.http", self._make_hook),
-            "mail": Deferred("workers.engine.runners.mail", self._make_mail),
+            "http": Deferred("workers.engine.runners.http", self._make_http, clock),
+            "hook": Deferred("workers.engine.runners.http", self._make_hook, clock),
+            "mail": Deferred("workers.engine.runners.mail", self._make_mail, clock),
         }
 
     def of(self, kind: str) -> Runner:

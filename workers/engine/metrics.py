@@ -1,7 +1,10 @@
 """Every metric of a worker, by name. docs/reference/metrics.md tells of each."""
 
+from datetime import datetime
+
 from coordination.exposition import Registry
 from coordination.records import TERMINAL, Record, RefusedRecord, RunRecord
+from workers.engine.context import RunSpec
 
 LATENESS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Seconds; upper bounds of the histogram's buckets."""
@@ -18,7 +21,7 @@ class Metrics:
         counter, gauge = self.registry.counter, self.registry.gauge
         self._fires = counter("ects_fires_total", "Fires by how they ended.", ["outcome"], sorted(TERMINAL))
         self._lateness = self.registry.histogram(
-            "ects_fire_lateness_seconds", "From the scheduled instant to the beginning of the run.", LATENESS
+            "ects_fire_lateness_seconds", "From the scheduled instant to the start of its first work.", LATENESS
         )
         self._claims = counter(
             "ects_claims_total", "Claims of fires that one node alone may run.", ["result"], ["won", "lost"]
@@ -49,15 +52,14 @@ class Metrics:
         """The journal has taken it."""
         if isinstance(record, RefusedRecord):
             self._refused.add(1)
-        elif isinstance(record, RunRecord):
-            self._of_run(record)
+        elif isinstance(record, RunRecord) and record.state in TERMINAL:
+            self._fires.add(record.count, record.state)
 
     def claimed(self, granted: bool) -> None:
         """A claim was answered."""
         self._claims.add(1, "won" if granted else "lost")
 
-    def _of_run(self, record: RunRecord) -> None:
-        if record.state in TERMINAL:
-            self._fires.add(record.count, record.state)
-        elif record.started_at is not None and record.trigger == "schedule":
-            self._lateness.observe((record.started_at - record.scheduled_at).total_seconds())
+    def begun(self, run: RunSpec, at: datetime) -> None:
+        """The work of a run begins."""
+        if run.trigger == "schedule":
+            self._lateness.observe((at - run.scheduled_at).total_seconds())

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Literal
 
+from workers.engine.clock import Clock
 from workers.engine.output import StepOutput
 from workers.engine.runners.base import NETWORK_TIMEOUT, Job, Outcome, Runner
 
@@ -21,14 +22,16 @@ def load(part: Part) -> Any:
 
 
 class Deferred:
-    """A runner for network tasks that is made for the first of them, of the module ``part`` by ``make``."""
+    """A runner for network tasks that is made for the first of them, of the module ``part`` by ``make``. Their work
+    begins when there is one."""
 
     default_timeout = NETWORK_TIMEOUT
 
-    def __init__(self, part: Part, make: Callable[[Any], Runner]) -> None:
+    def __init__(self, part: Part, make: Callable[[Any], Runner], clock: Clock) -> None:
         self._made: Runner | None = None
         self._part = part
         self._make = make
+        self._clock = clock
 
     async def run(self, job: Job, output: StepOutput) -> Outcome:
         """As the runner does it."""
@@ -36,4 +39,5 @@ class Deferred:
             # In a thread: what fires meanwhile must not be late for it.
             module = await asyncio.to_thread(load, self._part)
             self._made = self._made or self._make(module)
+        job.begun(self._clock.now())
         return await self._made.run(job, output)

@@ -8,6 +8,7 @@ import signal
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from coordination import servicemanager
 from coordination.connectivity import Connectivity
@@ -307,7 +308,9 @@ class Service:
 
     def _make_execution(self, document: PipelineDocument, spec: RunSpec) -> Execution:
         spec = replace(spec, node=self._identity.node, node_name=self._orders.name)
-        return Execution(document, spec, self._open(document), self._journal, self._clock, self._hands)
+        secrets = self._open(document)
+        begun = partial(self._metrics.begun, spec)
+        return Execution(document, spec, secrets, self._journal, self._clock, self._hands, on_begun=begun)
 
     def _open(self, document: PipelineDocument) -> dict[str, str]:
         """The secrets of a document. One that this node's key does not open is left out: its step says so."""

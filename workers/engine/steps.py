@@ -2,7 +2,9 @@
 
 import logging
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Literal
 
 from msgspec import structs
@@ -65,7 +67,7 @@ class PlannedStep:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the steps of one run share."""
+    """What the steps of one run share. ``begun`` is told when the work of a try begins."""
 
     context: RunContext
     opened: dict[str, str]
@@ -74,10 +76,15 @@ class Surroundings:
     ledger: Ledger
     clock: Clock
     runners: RunnerSet
+    begun: Callable[[datetime], None]
 
 
 class StepRun:
-    """Does one step. The record it ends with is not written yet: the caller decides together with what."""
+    """Does one step. The record it ends with is not written yet: the caller decides together with what.
+
+    ``started_at`` is at first when the worker came to the step, which is on disk before anything of it begins; the
+    record that it ends with has the instant at which its work did begin.
+    """
 
     def __init__(self, planned: PlannedStep, shared: Surroundings, output: StepOutput, work: Interruptible) -> None:
         self._planned = planned
@@ -159,6 +166,14 @@ class StepRun:
                 raise Interrupted(self._work.interruption)
         return outcome
 
+    def _begun(self, at: datetime) -> None:
+        self._began = structs.replace(self._began, started_at=at)
+        if self._record.attempts == 1:
+            self._record = structs.replace(self._record, started_at=at)
+        if self._record.tries:
+            self._record = structs.replace(self._record, tries=(*self._record.tries[:-1], self._began))
+        self._shared.begun(at)
+
     def _mind_fence(self) -> None:
         fence = self._shared.context.spec.fence
         if fence is not None and fence.is_over(self._shared.clock.boottime()):
@@ -188,6 +203,7 @@ class StepRun:
             group=self._step.group,
             limits=Limits.of(self._step),
             secrets=shared.opened,
+            begun=self._begun,
         )
 
 

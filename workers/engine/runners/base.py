@@ -1,7 +1,8 @@
 """What every kind of task has in common: a job goes in, its output flows out, an outcome comes back."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal, Protocol
 
 from coordination.documents import TaskDocument
@@ -17,7 +18,8 @@ NETWORK_TIMEOUT = 60.0
 class Job:
     """One try of one step, every text filled in. ``index`` is the step's, ``environment`` lacks only the user's base.
 
-    ``secrets`` are those of the document, opened.
+    ``secrets`` are those of the document, opened. ``begun`` is to be told the instant (aware UTC) at which the work
+    itself begins, after all that had to be waited for or prepared.
     """
 
     context: RunContext
@@ -29,6 +31,7 @@ class Job:
     group: str = ""
     limits: Limits = NONE
     secrets: Mapping[str, str] = field(default_factory=dict)
+    begun: Callable[[datetime], None]
 
     @property
     def run(self) -> str:

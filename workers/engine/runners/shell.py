@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
+from workers.engine.clock import Clock
 from workers.engine.output import StepOutput
 from workers.engine.reaper import Reaper
 from workers.engine.runners.accounts import Account, Accounts, Refusal
@@ -68,13 +69,20 @@ class ShellRunner:
     default_timeout = 0.0
 
     def __init__(
-        self, *, accounts: Accounts, confiner: Confiner, reaper: Reaper, guard: Guarding, scratch: Path
+        self,
+        *,
+        clock: Clock,
+        accounts: Accounts,
+        confiner: Confiner,
+        reaper: Reaper,
+        guard: Guarding,
+        scratch: Path,
     ) -> None:
         self._accounts = accounts
         self._confiner = confiner
         self._reaper = reaper
         self._guard = guard
-        self._spawner = Spawner(before=guard.flush)
+        self._spawner = Spawner(clock.now, before=guard.flush)
         self._outputs_files = OutputsFiles(scratch)
         self._ending: set[asyncio.Task[None]] = set()
 
@@ -105,6 +113,7 @@ class ShellRunner:
 
     async def _do(self, job: Job, terms: _Terms, output: StepOutput, given: OutputsFile) -> int:
         program = await self._start(job, terms, output, given)
+        job.begun(program.started_at)
         try:
             return await self._ended(job, program)
         finally:

@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 
 from workers.engine.output import PIECE, StepOutput
 from workers.engine.runners import posix
@@ -35,10 +36,12 @@ SCRIPT = "\0script\0"
 
 
 class Program:
-    """A started program: the main process of a step, leader of its own session."""
+    """A started program: the main process of a step, leader of its own session. ``started_at`` is the last instant
+    (aware UTC) before it was there."""
 
-    def __init__(self, pid: int, pipe: int, output: StepOutput, watch: Watch) -> None:
+    def __init__(self, pid: int, started_at: datetime, pipe: int, output: StepOutput, watch: Watch) -> None:
         self.pid = pid
+        self.started_at = started_at
         self._watch = watch
         self._pidfd = os.pidfd_open(pid)
         self._exited: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -68,15 +71,19 @@ class Program:
 
 
 class _Starting:
-    """A start on its way through a thread."""
+    """A start on its way through a thread. ``at`` is when the thread came to it."""
 
-    def __init__(self, order: posix.Order) -> None:
+    at: datetime
+
+    def __init__(self, order: posix.Order, now: Callable[[], datetime]) -> None:
         self._order = order
+        self._now = now
         self._pid: int | OSError = 0
         self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     def work(self) -> None:
         """The thread's part."""
+        self.at = self._now()
         try:
             self._pid = self._order.spawn()
         except OSError as error:
@@ -93,10 +100,11 @@ class _Starting:
 class Spawner:
     """Starts programs in the order in which they are asked for, on ``THREADS`` threads. For one event loop.
 
-    ``before`` is called before each start.
+    ``now`` is the wall clock, ``before`` is called before each start.
     """
 
-    def __init__(self, before: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, now: Callable[[], datetime], before: Callable[[], None] = lambda: None) -> None:
+        self._now = now
         self._before = before
         posix.keep_to_ourselves()
         self._null = os.open(os.devnull, os.O_RDONLY)
@@ -136,7 +144,8 @@ class Spawner:
                     kept=memory,
                 )
                 self._watch = self._watch or Watch()
-                return _followed(await self._spawned(order), reader, output, self._watch)
+                pid, started_at = await self._spawned(order)
+                return _followed(pid, started_at, reader, output, self._watch)
             except BaseException:
                 os.close(reader)
                 raise
@@ -155,9 +164,12 @@ class Spawner:
             self._watch.close()
         os.close(self._null)
 
-    async def _spawned(self, order: posix.Order) -> int:
-        """The pid. What has begun to start cannot be taken back: a cancellation waits for it."""
-        starting = _Starting(order)
+    async def _spawned(self, order: posix.Order) -> tuple[int, datetime]:
+        """The pid, and the instant just before it was there.
+
+        What has begun to start cannot be taken back: a cancellation waits for it.
+        """
+        starting = _Starting(order, self._now)
         self._before()
         self._hand_over(starting)
         cancelled = False
@@ -169,7 +181,7 @@ class Spawner:
         current = asyncio.current_task()
         if cancelled and current is not None:
             current.cancel()
-        return starting.ended.result()
+        return starting.ended.result(), starting.at
 
     def _hand_over(self, starting: _Starting) -> None:
         if not self._threads:
@@ -262,9 +274,9 @@ class _Pipe:
             return None
 
 
-def _followed(pid: int, pipe: int, output: StepOutput, watch: Watch) -> Program:
+def _followed(pid: int, started_at: datetime, pipe: int, output: StepOutput, watch: Watch) -> Program:
     try:
-        return Program(pid, pipe, output, watch)
+        return Program(pid, started_at, pipe, output, watch)
     except OSError:
         # No descriptor left to follow it by: it must not run unwatched.
         os.kill(pid, signal.SIGKILL)
