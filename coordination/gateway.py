@@ -261,3 +261,9 @@ class EtcdSettings:
     ca: str = ""
     certificate: str = ""
     key: str = ""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine reaches it: every endpoint is of the loopback."""
+        hosts = {endpoint.rpartition(":")[0].strip("[]") for endpoint in self.endpoints}
+        return all(host in ("localhost", "::1") or host.startswith("127.") for host in hosts)

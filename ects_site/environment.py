@@ -209,13 +209,21 @@ def log_level() -> str:
         raise ImproperlyConfigured(str(error)) from None
 
 
+SSL_MODES = ("DISABLED", "PREFERRED", "REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY")
+"""Of the client library (MySQL, "Command Options for Encrypted Connections")."""
+
+
 def mysql_options(given: Mapping[str, str]) -> dict[str, object]:
     """What an URL says after its question mark as the driver wants it: files for TLS (``ssl_ca``, ``ssl_cert``,
-    ``ssl_key``) belong into one option."""
+    ``ssl_key``) belong into one option. Raises ImproperlyConfigured."""
     files = {name.removeprefix("ssl_"): given[name] for name in ("ssl_ca", "ssl_cert", "ssl_key") if name in given}
     others = {name: value for name, value in given.items() if name.removeprefix("ssl_") not in files}
     # Whoever names an authority wants it asked; without a mode a server that has no TLS would do.
     mode = {"ssl_mode": "VERIFY_IDENTITY"} if "ca" in files else {}
+    if "ssl_mode" in others:
+        others["ssl_mode"] = others["ssl_mode"].upper()
+        if others["ssl_mode"] not in SSL_MODES:
+            raise ImproperlyConfigured(f"ssl_mode must be one of {', '.join(SSL_MODES)}, not {given['ssl_mode']!r}")
     return mode | others | ({"ssl": files} if files else {})
 
 

@@ -69,19 +69,34 @@ def connect(database: Database, **more: Any) -> "MySQLdb.Connection":
                 "install": ".venv/bin/pip install -r requirements-mysql.txt",
             },
         )
-    place = {"unix_socket": database.host} if database.is_socket else {"host": database.address, "port": database.port}
     try:
-        return MySQLdb.connect(
-            **place,
-            user=database.user,
-            passwd=database.password,
-            charset="utf8mb4",
-            connect_timeout=CONNECT_TIMEOUT,
-            **mysql_options(database.tls_options),
-            **more,
-        )
+        return _connection(database, **mysql_options(database.tls_options), **more)
     except MySQLdb.Error as error:
+        if error.args[0] in REFUSED and not database.tls_options and _is_let_in_by_tls(database):
+            sentence = _("the server lets %(user)s in over TLS only: choose TLS, or name its CA")
+            raise CannotMake("tls", sentence % {"user": database.user}) from None
         raise in_words(error, database) from None
+
+
+def _connection(database: Database, **more: Any) -> "MySQLdb.Connection":
+    place = {"unix_socket": database.host} if database.is_socket else {"host": database.address, "port": database.port}
+    return MySQLdb.connect(
+        **place,
+        user=database.user,
+        passwd=database.password,
+        charset="utf8mb4",
+        connect_timeout=CONNECT_TIMEOUT,
+        **more,
+    )
+
+
+def _is_let_in_by_tls(database: Database) -> bool:
+    """To a user who has to come over TLS the server says what it says of a wrong password."""
+    try:
+        _connection(database, ssl_mode="REQUIRED").close()
+    except MySQLdb.Error:
+        return False
+    return True
 
 
 def in_words(error: Any, database: Database) -> CannotMake:

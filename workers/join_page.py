@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.response import TemplateResponse
@@ -82,6 +83,7 @@ def page(request: HttpRequest, site: dict[str, Any], node: Node | None) -> HttpR
             "line": f"ECTS_ENROLMENT_TOKEN={token} .venv/bin/python manage.py runworker {shlex.join(options)}",
             "bare": _bare(request.build_absolute_uri(reverse("worker-program")), token, [*options, *_user(wish)]),
             "is_plain": not request.is_secure(),
+            "lonely_etcd": ", ".join(settings.ECTS_ETCD.endpoints) if settings.ECTS_ETCD.is_local else "",
         }
     return TemplateResponse(request, "admin/workers/node/join.html", context)
 

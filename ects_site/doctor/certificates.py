@@ -29,13 +29,18 @@ def check(etcd: EtcdSettings) -> Iterator[Finding]:
         return
     with suppress(OSError):  # a file that cannot be read is told by whoever needs it
         # While authorities are exchanged the file has both: one that is good will do.
-        yield _finding("the certificate of etcd's authority (ECTS_ETCD_CA)", Path(etcd.ca).read_bytes(), max)
+        yield _finding("the certificate of etcd's authority (ECTS_ETCD_CA)", Path(etcd.ca).read_bytes(), _best)
         if etcd.certificate:
             # With what it depends on behind it: all have to be good.
             yield _finding("this console's certificate (ECTS_ETCD_CERT)", Path(etcd.certificate).read_bytes(), min)
     for endpoint in etcd.endpoints:
         with suppress(OSError):
             yield _finding(f"the certificate of {endpoint}", _shown(endpoint, etcd).encode(), min)
+
+
+def _best(periods: Iterable[Period]) -> Period:
+    """The one that ends last of those that have begun."""
+    return max(periods, key=lambda period: (period[1] <= timezone.now(), period[0]))
 
 
 def _shown(endpoint: str, etcd: EtcdSettings) -> str:

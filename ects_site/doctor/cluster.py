@@ -47,7 +47,7 @@ def check_workers() -> Iterator[Finding]:
 
 def _advice(node: Node) -> str:
     away = f"Start it on {node.host or 'its host'}, or retire the node."
-    if all(endpoint.startswith(("127.", "localhost", "[::1]")) for endpoint in settings.ECTS_ETCD.endpoints):
+    if settings.ECTS_ETCD.is_local:
         away += " If it runs on another host: this console's etcd listens here only, see ECTS_ETCD_ENDPOINTS."
     return away
 

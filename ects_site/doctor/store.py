@@ -93,8 +93,7 @@ def _users(etcd: EtcdSettings) -> Iterator[Finding]:
 
 
 def _exposure(etcd: EtcdSettings) -> Iterator[Finding]:
-    hosts = {endpoint.rpartition(":")[0].strip("[]") for endpoint in etcd.endpoints}
-    if hosts - {"127.0.0.1", "localhost", "::1"} and not (etcd.ca or etcd.user):
+    if not (etcd.is_local or etcd.ca or etcd.user):
         advice = "Switch TLS and passwords on (docs/how-to/etcd.md)."
         yield warn("etcd", "neither TLS nor a password protects it", advice)
     yield ok("etcd", "is never restored from a backup: start it empty, and everything is published again")

@@ -48,14 +48,14 @@ def _await_workers(key: SigningKey, say: Say, wait: float, force: bool) -> None:
     said: list[Node] | None = None
     while lacking := _lacking(key.key_id, _enrolled().filter(online=True)):
         if lacking != said:
-            say(f"{_names(lacking)} have not learned {key.key_id} yet")
+            say(f"{key.key_id} is not known yet to {_names(lacking)}")
             said = lacking
         if time.monotonic() >= deadline:
             if force:
                 return
             old = [node for node in lacking if not node.trusted_keys]
             why = f"{_names(old)} must be updated first, or enrol again afterwards. " if old else ""
-            raise Waiting(f"{_names(lacking)} have not learned {key.key_id}. {why}Run this again, or with --force")
+            raise Waiting(f"{key.key_id} is not known to {_names(lacking)}. {why}Run this again, or with --force")
         time.sleep(LOOK_EVERY)
 
 

@@ -48,7 +48,7 @@ def signers(console, node, pipeline) -> set[str]:
 def test_a_rotation_from_its_beginning_to_its_end(console, node, pipeline):
     first = keyring.fingerprint()
     before, generation = console.document(node, pipeline.pk), Pipeline.objects.get().generation
-    with pytest.raises(CommandError, match="n1 have not learned"):
+    with pytest.raises(CommandError, match="is not known to n1"):
         rotate()
     [_, second] = keyring.verify_keys()
     assert keyring.fingerprint() == first, "it does not sign before the workers know it"

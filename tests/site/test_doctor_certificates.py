@@ -66,10 +66,11 @@ def test_without_tls_there_is_nothing_to_say() -> None:
 
 
 def test_one_good_authority_of_several_will_do(etcd: EtcdSettings, tmp_path: Path, monkeypatch: Any) -> None:
-    """As in an exchange of authorities: the old one has ended. A chain of the console's own is as good as its worst."""
+    """As in an exchange of authorities: one has ended, or is yet to begin. A chain of the console's own is as good as its worst."""
     old, both = Path(etcd.ca).read_text(), tmp_path / "both.pem"
     ended = Authority(tmp_path, "ended").create(timedelta(days=-9)).certificate.read_text()
-    both.write_text(ended + old)
+    coming = Authority(tmp_path, "coming").create(timedelta(days=9)).certificate.read_text()
+    both.write_text(ended + old + coming)
     monkeypatch.setattr(certificates, "SOON", timedelta(hours=1))
     assert [line.partition(": ")[0] for line in said(replace(etcd, ca=str(both)))] == ["ok", "ok"]
     assert [line.partition(": ")[0] for line in said(replace(etcd, certificate=str(both)))] == ["ok", "fail"]

@@ -53,6 +53,14 @@ def test_where_a_secret_comes_from(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert environment.secret_from("ECTS_X_PASSWORD") == "from the file"
 
 
+def test_how_mysql_is_asked_for_tls() -> None:
+    assert environment.mysql_options({"ssl_mode": "verify_identity"}) == {"ssl_mode": "VERIFY_IDENTITY"}
+    asked = environment.mysql_options({"ssl_ca": "/ca.pem", "charset": "utf8mb4"})
+    assert asked == {"ssl_mode": "VERIFY_IDENTITY", "ssl": {"ca": "/ca.pem"}, "charset": "utf8mb4"}
+    with pytest.raises(ImproperlyConfigured, match="DISABLED, .*, not 'yes'"):
+        environment.mysql_options({"ssl_mode": "yes"})
+
+
 def test_a_secret_file_that_is_no_good_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ECTS_SECRET_KEY_FILE", str(tmp_path / "none"))
     with pytest.raises(ImproperlyConfigured, match=r"ECTS_SECRET_KEY_FILE: .*none cannot be read: No such file"):

@@ -87,7 +87,8 @@ def test_each_mistake_is_told_beside_its_field(guarded: Guarded, tmp_path: Path)
     def wrong(**changes: object) -> dict[str, str]:
         return dict(probes.probe(structs.replace(guarded.database, **changes), tmp_path / "unused").wrong)
 
-    assert "refuses ects" in wrong(ca="")["password"]
+    assert "over TLS only" in wrong(ca="")["tls"]
+    assert "refuses ects" in wrong(ca="", password="another")["password"]
     assert "no TLS to this server" in wrong(ca=str(guarded.stranger.certificate))["ca"]
     assert "no TLS to this server" in wrong(ca="", tls="verify")["tls"]
     assert "no TLS to this server" in wrong(ca=str(tmp_path / "none.pem"))["ca"]
@@ -102,6 +103,14 @@ def test_a_console_and_its_backup(guarded: Guarded, tmp_path: Path) -> None:
     settings = {"NAME": "ects", "USER": "ects", "PASSWORD": "p", "HOST": "127.0.0.1", "PORT": guarded.database.port}
     Mysql({**settings, "OPTIONS": options}).dump(tmp_path / "dump.gz")
     assert (tmp_path / "dump.gz").stat().st_size > 0
+
+
+def test_a_file_that_is_not_there_is_named(guarded: Guarded, tmp_path: Path) -> None:
+    url = structs.replace(guarded.database, ca=str(tmp_path / "gone.pem")).url()
+    refused = manage(tmp_path, "migrate", ECTS_DATABASE_URL=url)
+    assert refused.returncode == 1
+    [said] = refused.stderr.splitlines()
+    assert f"{tmp_path}/gone.pem cannot be read" in said
 
 
 def test_nothing_is_dropped_before_it_is_known_that_the_backup_can_be_loaded(guarded: Guarded, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from msgspec import structs
 from workers.engine import identity
 from workers.engine.identity import Identity, IdentityError
 from workers.enrolment import make_token
-from workers.host.admission import Admitted, Host, Wish, admit
+from workers.host.admission import Admitted, Host, Wish, admit, of_etcd
 from workers.models import Node
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -53,6 +53,15 @@ def test_a_host_becomes_the_node_that_was_made_for_it(start: Start) -> None:
     node.refresh_from_db()
     assert (node.name, node.description, node.labels) == ("shop", "in the cellar", {"site": "a=b"})
     assert "rename it in the console" in admitted.remarks[1]
+
+
+def test_an_etcd_that_is_elsewhere_is_told(start: Start) -> None:
+    assert len(start(token()).remarks) == 1, "console and worker are on one host"
+    with_name = structs.replace(start.known(), server_url="https://ects.example:9701")
+    [said] = of_etcd(with_name)
+    assert "https://ects.example:9701 says that its etcd is at 127.0.0.1:" in said
+    store = structs.replace(with_name.store, endpoints=("etcd.example:2379",))
+    assert of_etcd(structs.replace(with_name, store=store)) == ()
 
 
 def test_an_id_that_nobody_has_becomes_the_host_s(start: Start) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -63,7 +64,8 @@ def admit(state_dir: Path, wish: Wish, host: Host, environ: Mapping[str, str]) -
         if not token or not server:
             raise IdentityError(_missing(state_dir, known))
         joined = _enrol(state_dir, server, wish, host, token, known)
-        return Admitted(joined, (f"joined as {joined.name} ({joined.node})", *_remarks(joined, wish)))
+        said = (f"joined as {joined.name} ({joined.node})", *_remarks(joined, wish), *of_etcd(joined))
+        return Admitted(joined, said)
 
 
 def _enrol(state_dir: Path, server: str, wish: Wish, host: Host, token: str, known: Identity | None) -> Identity:
@@ -95,6 +97,18 @@ def _remarks(known: Identity, wish: Wish) -> tuple[str, ...]:
     if wish.config and wish.config != known.prefix:
         remarks.append(f"--config {wish.config}/config is not used: the console keeps everything below {known.prefix}")
     return tuple(remarks)
+
+
+def of_etcd(joined: Identity) -> tuple[str, ...]:
+    """What is amiss when console and worker are not of one host."""
+    if not joined.etcd.is_local or urlsplit(joined.server_url).hostname in joining.LOOPBACK:
+        return ()
+    where = ", ".join(joined.etcd.endpoints)
+    return (
+        f"{joined.server_url} says that its etcd is at {where}, which no other host reaches: unless the console is on "
+        "this very host, nothing will run here. Give the console an etcd for all hosts (docs/how-to/etcd.md), then "
+        "join again with --rejoin",
+    )
 
 
 def _token(wish: Wish, environ: Mapping[str, str]) -> str:
