@@ -2,12 +2,13 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import MySQLdb
 
 from tests.etcd_server import wait_until
 from tests.faults.hosts import Host
@@ -115,14 +116,15 @@ class MariaDB(Part):
         assert done.returncode == 0, done.stdout + done.stderr
 
     def start(self) -> None:
-        """Begins the process, and returns when it takes connections."""
+        """Begins the process, and returns when it lets its user in."""
         super().start()
-        wait_until(self._accepts, f"{self.name} accepts, see {self.log}", self.START_WITHIN)
+        wait_until(self._lets_in, f"{self.name} accepts, see {self.log}", self.START_WITHIN)
 
-    def _accepts(self) -> bool:
+    def _lets_in(self) -> bool:
+        account = {"user": "ects", "passwd": "ects", "db": "ects"}
         try:
-            socket.create_connection((self.host.address, self.PORT), timeout=1).close()
-        except OSError:
+            MySQLdb.connect(host=self.host.address, port=self.PORT, connect_timeout=5, **account).close()
+        except MySQLdb.Error:
             return False
         return True
 

@@ -66,7 +66,8 @@ def test_without_tls_there_is_nothing_to_say() -> None:
 
 
 def test_one_good_authority_of_several_will_do(etcd: EtcdSettings, tmp_path: Path, monkeypatch: Any) -> None:
-    """As in an exchange of authorities: one has ended, or is yet to begin. A chain of the console's own is as good as its worst."""
+    """As in an exchange of authorities: one has ended, one is yet to begin. A chain of the console's own is as good as
+    its worst."""
     old, both = Path(etcd.ca).read_text(), tmp_path / "both.pem"
     ended = Authority(tmp_path, "ended").create(timedelta(days=-9)).certificate.read_text()
     coming = Authority(tmp_path, "coming").create(timedelta(days=9)).certificate.read_text()

@@ -57,7 +57,7 @@ def test_how_mysql_is_asked_for_tls() -> None:
     assert environment.mysql_options({"ssl_mode": "verify_identity"}) == {"ssl_mode": "VERIFY_IDENTITY"}
     asked = environment.mysql_options({"ssl_ca": "/ca.pem", "charset": "utf8mb4"})
     assert asked == {"ssl_mode": "VERIFY_IDENTITY", "ssl": {"ca": "/ca.pem"}, "charset": "utf8mb4"}
-    with pytest.raises(ImproperlyConfigured, match="DISABLED, .*, not 'yes'"):
+    with pytest.raises(ImproperlyConfigured, match=r"DISABLED, .*, not 'yes'"):
         environment.mysql_options({"ssl_mode": "yes"})
 
 
