@@ -64,7 +64,7 @@ def set_clock(by: float) -> Strike:
     def strike(stage: Stage, chance: random.Random, seconds: float) -> None:
         with stage.victim(chance, guest=True) as worker:
             assert isinstance(worker.part, Guest)
-            since = datetime.now(UTC)
+            since = datetime.now(UTC) - CLOCKS_DIFFER
             worker.part.set_clock(by)
             time.sleep(seconds)
             worker.part.set_clock(-by)
