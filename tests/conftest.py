@@ -1,6 +1,11 @@
-"""The order of all tests."""
+"""The order of all tests, and the browser of those that look at pages."""
+
+from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Browser
+
+from tests.browsing import chromium
 
 PROCESSES_FIRST = ("faults", "endtoend", "cluster", "fuzz", "site", "simulation")
 """Directories of tests that take long, mostly waiting for real processes."""
@@ -15,3 +20,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _rank(item: pytest.Item) -> int:
     directory = item.nodeid.split("/")[1]
     return PROCESSES_FIRST.index(directory) if directory in PROCESSES_FIRST else len(PROCESSES_FIRST)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One for all tests of a module: to start it takes longer than to look at a page."""
+    with chromium() as browser:
+        yield browser

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from aiosmtpd.controller import Controller
+from playwright.sync_api import Browser, ConsoleMessage, Page
 
 from tests.endtoend.installation import Installation, free_port
 
@@ -112,3 +113,42 @@ def ects(tmp_path_factory: pytest.TempPathFactory, mailbox: Mailbox) -> Iterator
     finally:
         _running.clear()
         it.stop()
+
+
+@pytest.fixture(scope="module")
+def signed_in(ects: Installation, browser: Browser) -> Any:
+    """What the browser keeps of a sign-in as the administrator."""
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{ects.url}/admin/login/")
+    page.fill("[name=username]", "admin")
+    page.fill("[name=password]", ects.password)
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/admin/")
+    state = context.storage_state()
+    context.close()
+    return state
+
+
+@pytest.fixture
+def page(ects: Installation, browser: Browser, signed_in: Any) -> Iterator[Page]:
+    """Signed in, at the dashboard. Whatever the page complains of fails the test."""
+    complaints: list[str] = []
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, storage_state=signed_in)
+    page = context.new_page()
+    page.on("console", lambda message: complaints.append(message.text) if _is_error(message) else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: complaints.append(request.url) if _is_elsewhere(request.url, ects) else None)
+    page.goto(f"{ects.url}/admin/")
+    yield page
+    context.close()
+    assert complaints == []
+
+
+def _is_error(message: ConsoleMessage) -> bool:
+    """A refused stream is one to the browser, too."""
+    return message.type == "error" and "status of 503" not in message.text
+
+
+def _is_elsewhere(url: str, ects: Installation) -> bool:
+    return not url.startswith((ects.url, "data:", "blob:"))

@@ -8,10 +8,10 @@ import tempfile
 from pathlib import Path
 from urllib.parse import urlencode
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
+from tests.browsing import chromium
 from tests.endtoend.installation import ROOT, Installation, wait_for
-from tests.endtoend.test_browser import CHROMIUM
 
 WORKERS = ("worker-bj-1", "worker-fra-1", "worker-sh-2")
 
@@ -123,16 +123,14 @@ def main() -> None:
     """Reads the command line."""
     directory = Path(sys.argv[1])
     directory.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as place, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory() as place, chromium() as browser:
         ects = Installation(Path(place) / "var")
         try:
             ects.start()
             _furnish(ects)
             wanted = pages(ects)
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
             for look in SIZES:
                 take(browser, ects, wanted, look, directory)
-            browser.close()
         finally:
             ects.stop()
     _shrink(directory)

@@ -3,9 +3,6 @@
 from playwright.sync_api import Page, expect
 
 from tests.endtoend.installation import Installation
-from tests.endtoend.test_browser import page
-
-__all__ = ["page"]
 
 
 def test_a_change_is_read_where_it_was_made(ects: Installation, page: Page) -> None:

@@ -5,9 +5,6 @@ import secrets
 from playwright.sync_api import Page, expect
 
 from tests.endtoend.installation import Installation
-from tests.endtoend.test_browser import page
-
-__all__ = ["page"]
 
 
 def test_a_schedule_is_built_from_choices(ects: Installation, page: Page) -> None:

@@ -3,9 +3,6 @@
 from playwright.sync_api import Locator, Page, expect
 
 from tests.endtoend.installation import Installation
-from tests.endtoend.test_browser import page
-
-__all__ = ["page"]
 
 
 def _tab_to(page: Page, wanted: Locator, most: int = 60) -> None:

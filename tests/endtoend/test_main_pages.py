@@ -1,15 +1,12 @@
 """Every main page: nothing of it comes from another host, nothing of it is wider than its window, and its text and its
 times are the viewer's."""
 
-import os
 import re
-from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from tests.endtoend.installation import Installation
-from tests.endtoend.test_browser import CHROMIUM
 
 PAGES = {
     "dashboard": "/admin/",
@@ -41,17 +38,6 @@ OVERFLOW = """() => {
   const over = frame ? frame.scrollWidth - frame.clientWidth : 0;
   return over > 1 ? `the list by ${over} px` : "";
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
-        patch.setitem(os.environ, "DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

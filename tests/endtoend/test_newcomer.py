@@ -5,9 +5,6 @@ import time
 from playwright.sync_api import Locator, Page, expect
 
 from tests.endtoend.installation import Installation
-from tests.endtoend.test_browser import page
-
-__all__ = ["page"]
 
 SECONDS = 120
 """What the issue allows a person; the browser is quicker, so that a slower machine still fits."""

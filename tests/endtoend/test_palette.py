@@ -6,9 +6,6 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.endtoend.installation import Installation
-from tests.endtoend.test_browser import page
-
-__all__ = ["page"]
 
 
 class Made:

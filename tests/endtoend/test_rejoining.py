@@ -9,9 +9,6 @@ from playwright.sync_api import Page, expect
 
 from tests.endtoend.client import wait_for
 from tests.endtoend.installation import Installation
-from tests.endtoend.test_browser import page
-
-__all__ = ["page"]
 
 
 def _add(ects: Installation, page: Page, query: str = "", name: str = "") -> dict[str, str]:

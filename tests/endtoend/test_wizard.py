@@ -1,30 +1,15 @@
 """``manage.py init --mode web`` in a browser: from the address in the terminal to a run that succeeded."""
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from tests.endtoend.axe import barriers
 from tests.endtoend.client import wait_for
-from tests.endtoend.test_browser import CHROMIUM
 from tests.site.processes import wait_for_line
 from tests.site.wizard import PASSWORD, Wizard, wizard
 
 STEPS = ("etcd", "database", "keys", "administrator", "mail", "address")
-
-
-@pytest.fixture
-def browser(monkeypatch: pytest.MonkeyPatch) -> Iterator[Browser]:
-    monkeypatch.setitem(os.environ, "DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        )
-        yield browser
-        browser.close()
 
 
 def test_from_the_printed_address_to_a_run_that_succeeded(browser: Browser, tmp_path: Path) -> None:

@@ -10,6 +10,9 @@ from tests.faults.guest import Guest
 from tests.faults.hosts import Way
 from tests.faults.stage import Stage
 
+CLOCKS_DIFFER = timedelta(seconds=0.5)
+"""What is known of a guest's clock: it is read while the machine is busy."""
+
 Strike = Callable[[Stage, random.Random, float], None]
 
 

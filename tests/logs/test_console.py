@@ -1,6 +1,5 @@
 """The console of a run's page in a browser: colours, find, wrap, links to lines. (Following: tests/endtoend.)"""
 
-import os
 import re
 from collections.abc import Callable, Iterator
 
@@ -8,45 +7,39 @@ import pytest
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.test import Client
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from logs.models import Run
 from tests.logs.test_run_page import AT, at, step, write
 from tests.logs.test_runs_api import make
 
-CHROMIUM = "/usr/bin/chromium"
 Open = Callable[..., Page]
 
 
 @pytest.fixture
-def opened(live_server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
+def opened(live_server: LiveServer, browser: Browser) -> Iterator[Open]:
     """The page of a run whose only step wrote this. What the page complains of fails the test."""
-    monkeypatch.setitem(os.environ, "DJANGO_ALLOW_ASYNC_UNSAFE", "true")
     client = Client()
     client.force_login(get_user_model().objects.create_superuser("admin"))
     complaints: list[str] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        )
-        context = browser.new_context(viewport={"width": 1280, "height": 800})
-        name = settings.SESSION_COOKIE_NAME
-        context.add_cookies([{"name": name, "value": client.cookies[name].value, "url": live_server.url}])
-        page = context.new_page()
-        page.on("console", lambda told: complaints.append(told.text) if told.type == "error" else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    name = settings.SESSION_COOKIE_NAME
+    context.add_cookies([{"name": name, "value": client.cookies[name].value, "url": live_server.url}])
+    page = context.new_page()
+    page.on("console", lambda told: complaints.append(told.text) if told.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
 
-        def go(*outputs: str, anchor: str = "") -> Page:
-            run = make(Run.objects.count(), started_at=AT, finished_at=at(1))
-            for index, text in enumerate(outputs):
-                step(run, index, 0, 1)
-                write(run, index, (0, text.encode()))
-            page.goto(f"{live_server.url}/admin/logs/run/{run.pk}/change/{anchor}")
-            return page
+    def go(*outputs: str, anchor: str = "") -> Page:
+        run = make(Run.objects.count(), started_at=AT, finished_at=at(1))
+        for index, text in enumerate(outputs):
+            step(run, index, 0, 1)
+            write(run, index, (0, text.encode()))
+        page.goto(f"{live_server.url}/admin/logs/run/{run.pk}/change/{anchor}")
+        return page
 
-        yield go
-        browser.close()
+    yield go
+    context.close()
     assert complaints == []
 
 

@@ -12,7 +12,7 @@ from django.core.cache import cache
 from django.db import transaction
 from django.test import Client
 from django.utils import translation
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from ects_site.dashboard.day import by_state, durations, last_day, runs_by_hour
 from ects_site.dashboard.heat import heat_map
@@ -246,15 +246,6 @@ def test_everybody_sees_what_they_may() -> None:
     assert [step.url for step in page.context["first_steps"]] == [""] * 4
     assert "heat" not in page.context
     assert 'id="next-hour"' not in page.content.decode()
-
-
-@pytest.fixture
-def browser(monkeypatch: pytest.MonkeyPatch) -> Iterator[Browser]:
-    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 def opened(browser: Browser, url: str, trouble: list[str]) -> Page:
