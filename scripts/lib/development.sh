@@ -2,6 +2,9 @@
 
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
+# Where nothing compiled may be kept, each process of the tests compiles them all again.
+unset PYTHONDONTWRITEBYTECODE
+
 prepare_development() {
     # The driver for MySQL is compiled: it wants a compiler, headers and the client library.
     install_packages etcd-server mariadb-server chromium gcc pkg-config libmariadb-dev gettext
