@@ -1,26 +1,19 @@
-"""From a saved definition to etcd: the outbox, the relay, tombstones."""
-
-from datetime import timedelta
+"""From a saved definition to etcd: what reaches whom."""
 
 import pytest
 from django.db import transaction
-from django.utils.timezone import now
 
 from coordination import crypto, documents
 from coordination.documents import Tombstone
 from coordination.errors import CoordinationError
 from coordination.gateway import Compare, Put
-from pipelines import outbox, publishing, relay, rendering
+from pipelines import outbox, publishing
 from pipelines.models import Binding, Control, Pipeline, Publication, Step
 from tasks.models import Secret, Task
 from tests.etcd_server import wait_until
 from tests.pipelines import makers
 from workers import keyring
 from workers.models import Node
-
-
-def published(pipeline: Pipeline) -> bool:
-    return not outbox.unpublished([pipeline.pk]).exists()
 
 
 def test_saving_in_one_transaction_publishes_what_was_committed(console):
@@ -35,7 +28,7 @@ def test_saving_in_one_transaction_publishes_what_was_committed(console):
     assert document.schedule == "*/5 * * * *"
     assert [step.task.content for step in document.steps] == ["echo hello"]
     assert document.generation == pipeline.generation
-    assert published(pipeline)
+    assert pipeline.is_published()
 
 
 def test_a_rolled_back_edit_reaches_nobody(console):
@@ -137,11 +130,11 @@ def test_a_node_that_has_not_enrolled_waits(console):
     node = makers.node(enrolled=False)
     pipeline = makers.pipeline(tasks=[makers.task()], nodes=[node])
     assert publishing.relay_pending() == 0
-    assert not published(pipeline)
+    assert not pipeline.is_published()
     _, public = crypto.new_node_key()
     Node.objects.filter(pk=node.pk).update(public_key=public)
     assert publishing.relay_pending() == 1
-    assert published(pipeline)
+    assert pipeline.is_published()
 
 
 def test_a_new_node_key_seals_anew(console):
@@ -206,276 +199,6 @@ def test_mail_settings_travel_with_mail_tasks_only(console, settings):
     assert document.mail.host == "smtp.test"
     assert crypto.unseal(node.private_key, document.secrets["mail-password"]) == "pw"
     assert console.document(node, shell.pk).mail is None
-
-
-def test_disabling_leaves_a_tombstone_until_the_node_has_applied_it(console):
-    node = makers.node()
-    pipeline = makers.pipeline(tasks=[makers.task()], nodes=[node])
-    held = console.document(node, pipeline.pk)
-    pipeline.enabled = False
-    pipeline.save()
-    tombstone = console.held(node, pipeline.pk)
-    assert isinstance(tombstone, Tombstone)
-    assert tombstone.reason == "disabled"
-    assert tombstone.generation > held.generation
-    console.report_applied(node, pipeline.pk, held.generation)
-    publishing.relay_pending()
-    assert console.held(node, pipeline.pk) == tombstone
-    console.report_applied(node, pipeline.pk, tombstone.generation, removed=True)
-    publishing.relay_pending()
-    assert console.item(node, pipeline.pk) is None
-    assert not Publication.objects.exists()
-
-
-def test_deleting_a_pipeline_leaves_tombstones_that_outlive_it(console):
-    node, other = makers.node("n1"), makers.node("n2")
-    pipeline = makers.pipeline(tasks=[makers.task()], nodes=[node, other])
-    pk = pipeline.pk
-    pipeline.delete()
-    for each in (node, other):
-        assert console.held(each, pk).reason == "deleted"
-    console.report_applied(node, pk, console.held(node, pk).generation, removed=True)
-    publishing.relay_pending()
-    assert console.item(node, pk) is None
-    assert isinstance(console.held(other, pk), Tombstone)
-
-
-def test_binding_again_before_the_tombstone_was_applied(console):
-    node = makers.node()
-    pipeline = makers.pipeline(tasks=[makers.task()], nodes=[node])
-    pipeline.bindings.all().delete()
-    tombstone = console.held(node, pipeline.pk)
-    bound_at = now()
-    Binding.objects.create(pipeline=pipeline, node=node)
-    document = console.document(node, pipeline.pk)
-    assert document.generation > tombstone.generation
-    assert document.not_before >= bound_at
-    console.report_applied(node, pipeline.pk, tombstone.generation, removed=True)
-    publishing.relay_pending()
-    assert console.document(node, pipeline.pk) == document
-
-
-def test_applying_between_the_put_and_its_record_still_tidies_up(console, monkeypatch):
-    node = makers.node()
-    pipeline = makers.pipeline(tasks=[makers.task()], nodes=[node])
-    transact = console.gateway.transact
-
-    def quick_worker(compares, then, *rest, **options):
-        outcome = transact(compares, then, *rest, **options)
-        if any(isinstance(operation, Put) for operation in then):
-            console.report_applied(node, pipeline.pk, console.held(node, pipeline.pk).generation, removed=True)
-        return outcome
-
-    monkeypatch.setattr(console.gateway, "transact", quick_worker)
-    pipeline.bindings.all().delete()
-    publishing.relay_pending()
-    assert console.item(node, pipeline.pk) is None
-
-
-def test_not_before_moves_with_what_makes_new_instants_only(console):
-    node = makers.node()
-    pipeline = makers.pipeline(tasks=[makers.task()], nodes=[node])
-
-    def moved(**changes) -> bool:
-        before = console.document(node, pipeline.pk).not_before
-        for name, value in changes.items():
-            setattr(pipeline, name, value)
-        pipeline.save()
-        return console.document(node, pipeline.pk).not_before > before
-
-    assert not moved(description="x")
-    assert not moved(paused=True)
-    assert moved(paused=False)
-    assert moved(schedule="0 * * * *")
-    assert moved(timezone="Asia/Shanghai")
-    assert not moved(overlap="allow")
-    before = console.document(node, pipeline.pk).not_before
-    Pipeline.objects.update(schedule="1 * * * *")
-    assert console.document(node, pipeline.pk).not_before > before
-
-
-def test_a_newly_bound_node_catches_up_nothing_and_the_old_ones_keep_theirs(console):
-    first, second = makers.node("n1"), makers.node("n2")
-    pipeline = makers.pipeline(tasks=[makers.task()], nodes=[first])
-    long_ago = now() - timedelta(days=3)
-    Pipeline.objects.all().update_quietly(not_before=long_ago)
-    Publication.objects.update(not_before=long_ago)
-    bound_at = now()
-    Binding.objects.create(pipeline=pipeline, node=second)
-    assert console.document(first, pipeline.pk).not_before == long_ago
-    assert console.document(second, pipeline.pk).not_before >= bound_at
-
-
-def test_an_outbox_that_is_ahead_of_its_pipeline_is_never_taken_back(console):
-    node = makers.node()
-    pipeline = makers.pipeline(tasks=[makers.task()], nodes=[node])
-    ahead = outbox.next_generation(0) + 3_600_000
-    for column in ("wanted", "applied"):
-        Publication.objects.update(**{column: ahead})
-        pipeline.save()
-        assert Publication.objects.get().wanted > ahead
-        assert console.document(node, pipeline.pk).generation > ahead
-        ahead += 3_600_000
-
-
-def test_a_stale_instance_does_not_take_the_generation_back(console):
-    pipeline = makers.pipeline(tasks=[makers.task()], nodes=[])
-    stale = Pipeline.objects.get(pk=pipeline.pk)
-    ahead = outbox.next_generation(0) + 3_600_000
-    outbox.mark([pipeline.pk], floor=ahead)
-    stale.description = "late"
-    stale.save()
-    assert Pipeline.objects.get(pk=pipeline.pk).generation > ahead + 1
-
-
-def test_an_edit_between_the_two_readings_of_the_generation_starts_the_rendering_over(console, monkeypatch):
-    pipeline = makers.pipeline(tasks=[makers.task(content="echo old")], nodes=[makers.node()])
-    opened = []
-    open_secrets = rendering._open_secrets
-
-    def edit_meanwhile(found):
-        opened.append(1)
-        if len(opened) == 1:
-            Task.objects.update(content="echo new")
-        return open_secrets(found)
-
-    monkeypatch.setattr(rendering, "_open_secrets", edit_meanwhile)
-    source = rendering.read([pipeline.pk])[pipeline.pk]
-    assert source.document.steps[0].task.content == "echo new"
-    assert source.generation == Pipeline.objects.get().generation
-
-
-def test_of_two_relays_the_newer_wins(console, monkeypatch):
-    """The slower relay has rendered generation 1 and read the key when another edits and publishes generation 2."""
-    node = makers.node()
-    pipeline = makers.pipeline(tasks=[makers.task(content="echo 0")], nodes=[node])
-    transact = console.gateway.transact
-    raced = []
-
-    def race(compares, then, *rest, **options):
-        if compares and not raced:
-            raced.append(1)
-            Task.objects.update(content="echo 2")
-        return transact(compares, then, *rest, **options)
-
-    monkeypatch.setattr(console.gateway, "transact", race)
-    Task.objects.update(content="echo 1")
-    publishing.relay_pending()
-    document = console.document(node, pipeline.pk)
-    assert raced
-    assert document.steps[0].task.content == "echo 2"
-    assert document.generation == Pipeline.objects.get().generation
-    assert not Publication.objects.filter(pending=True).exists()
-
-
-def test_a_rendering_that_was_held_up_too_long_is_dropped(console, monkeypatch):
-    node = makers.node()
-    pipeline = makers.pipeline(tasks=[makers.task()], nodes=[node])
-    before = console.item(node, pipeline.pk)
-    monkeypatch.setattr(relay, "STALE", 0.0)
-    Task.objects.update(content="echo new")
-    assert console.item(node, pipeline.pk) == before
-    monkeypatch.undo()
-    monkeypatch.setattr("workers.store.sync_gateway", lambda: console.gateway)
-    publishing.relay_pending()
-    assert console.document(node, pipeline.pk).steps[0].task.content == "echo new"
-
-
-def test_a_node_ahead_of_the_database_is_stepped_past(console):
-    node = makers.node()
-    pipeline = makers.pipeline(tasks=[makers.task()], nodes=[node])
-    ahead = Pipeline.objects.get().generation + 10_000_000
-    console.report_applied(node, pipeline.pk, ahead)
-    publishing.relay_pending()
-    assert console.document(node, pipeline.pk).generation > ahead
-
-
-def test_a_node_with_a_pipeline_the_database_does_not_know_is_told_to_forget_it(console):
-    node = makers.node()
-    unknown = "8a1f3f9e-5cf4-4f43-8ea0-d2b1f0f3a001"
-    console.report_applied(node, unknown, 5)
-    publishing.relay_pending()
-    tombstone = console.held(node, unknown)
-    assert isinstance(tombstone, Tombstone)
-    assert tombstone.generation > 5
-
-
-def test_a_report_of_nonsense_is_no_error(console):
-    console.report_applied(makers.node(), "no id", 5)
-    assert not Publication.objects.exists()
-
-
-def test_many_documents_of_great_size_go_in_several_requests(console):
-    nodes = [makers.node(f"n{number}") for number in range(4)]
-    big = makers.task(content="x" * 700_000)
-    pipeline = makers.pipeline(tasks=[big], nodes=nodes)
-    publishing.relay_pending()
-    assert {len(console.document(node, pipeline.pk).steps[0].task.content) for node in nodes} == {700_000}
-
-
-def test_a_document_too_large_for_etcd_holds_up_no_other(console):
-    node = makers.node()
-    with transaction.atomic():
-        huge = makers.pipeline("huge", tasks=[makers.task("t2", content="x" * 1_700_000)], nodes=[node])
-        small = makers.pipeline("small", tasks=[makers.task()], nodes=[node])
-    publishing.relay_pending()
-    assert console.document(node, small.pk)
-    row = outbox.unpublished([huge.pk]).get()
-    assert row.error
-    assert row.retry_at > now()
-
-
-def test_saving_while_etcd_is_down_and_publishing_when_it_is_back(console):
-    node = makers.node()
-    pipeline = makers.pipeline(tasks=[makers.task(content="echo old")], nodes=[node])
-    console.etcd.kill()
-    try:
-        Task.objects.update(content="echo new")
-        assert Task.objects.get().content == "echo new"
-        assert not published(pipeline)
-        assert publishing.held_back() == {pipeline.pk}
-        assert outbox.unpublished([pipeline.pk]).get().error
-        publishing.relay_pending()
-    finally:
-        console.etcd.start()
-    wait_until(lambda: publishing.relay_pending() and published(pipeline), "published by itself", 10)
-    assert console.document(node, pipeline.pk).steps[0].task.content == "echo new"
-
-
-def test_a_request_is_not_held_up_by_an_etcd_that_does_not_answer(console, monkeypatch):
-    """Counts the calls' deadlines: their sum is what the request can wait for etcd."""
-    pipeline = makers.pipeline(tasks=[makers.task()], nodes=[makers.node()])
-    monkeypatch.setattr(publishing, "WEB_BUDGET", 0.3)
-    deadlines = []
-    transact = console.gateway.transact
-
-    def recording(*arguments, timeout, **options):
-        deadlines.append(timeout)
-        return transact(*arguments, timeout=timeout, **options)
-
-    console.gateway.transact = recording
-    console.etcd.pause()
-    try:
-        with transaction.atomic():
-            for name in ("a", "b", "c"):
-                pipeline.name = name
-                pipeline.save()
-    finally:
-        console.etcd.resume()
-    assert not published(pipeline)
-    assert deadlines
-    assert sum(deadlines) <= publishing.WEB_BUDGET
-
-
-def test_forged_newer_generations_do_not_stop_the_console(console):
-    """Whoever can write to etcd but has no key cannot make the console spare his document."""
-    node = makers.node()
-    pipeline = makers.pipeline(tasks=[makers.task()], nodes=[node])
-    genuine = console.document(node, pipeline.pk)
-    forger = crypto.Signer(bytes(range(32)))
-    console.overwrite(node, pipeline.pk, forger.sign("pipeline", b'{"generation": 9999999999999999}'))
-    Task.objects.update(content="echo new")
-    assert console.document(node, pipeline.pk).generation > genuine.generation
 
 
 def test_the_global_pause_is_published_signed(console):

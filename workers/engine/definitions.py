@@ -16,7 +16,7 @@ from coordination.records import AppliedRecord, Record, RefusedRecord
 from workers.engine.acceptance import Acceptance
 from workers.engine.clock import Clock
 from workers.engine.journal import Journal
-from workers.engine.plan import Decision, Fires, Plan
+from workers.engine.plan import REMOVED, Decision, Fires, Plan
 from workers.engine.schedule import ScheduleError
 from workers.engine.shared import Shared
 
@@ -28,7 +28,6 @@ MakeFires = Callable[[PipelineDocument], Fires]
 CarryOut = Callable[[Sequence[Decision]], Awaitable[None]]
 
 EVERYWHERE = "every node fires it by itself now"
-REMOVED = "the pipeline was removed from this node"
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ LATE = "the worker was stopped or too busy for longer than the grace, or its clo
 PAUSED = "paused"
 DRAINING = "the node is draining"
 OVERLAP = "the previous run was still going"
+REMOVED = "the pipeline was removed from this node"
 
 
 class Fires(Protocol):
@@ -160,7 +161,7 @@ class Plan:
         decisions = self._settle(entry, min(until, now), now)
         entry.ticket = 0
         self._cursors[pipeline] = entry.cursor
-        return decisions + self._drop_waiting(entry, "the pipeline was removed from this node")
+        return decisions + self._drop_waiting(entry, REMOVED)
 
     def pause(self, paused: bool, now: datetime) -> list[Decision]:
         """The global switch. What passed until now is settled under the old position."""

@@ -8,7 +8,6 @@ import signal
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 
 from coordination import servicemanager
 from coordination.connectivity import Connectivity
@@ -292,9 +291,9 @@ class Service:
             decisions = self._plan.due(now)
             if decisions:
                 await self._dispatcher.carry_out(decisions)
-            else:
-                wakes = (self._plan.next_wake(), self._definitions.next_turn())
-                await self._timer.wait_until(min((wake for wake in wakes if wake is not None), default=None))
+                continue
+            wakes = (self._plan.next_wake(), self._definitions.next_turn())
+            await self._timer.wait_until(min((wake for wake in wakes if wake is not None), default=None))
 
     async def _drain(self, draining: bool) -> None:
         """Begins nothing new from now on, or does again. What runs goes on."""
@@ -308,9 +307,8 @@ class Service:
 
     def _make_execution(self, document: PipelineDocument, spec: RunSpec) -> Execution:
         spec = replace(spec, node=self._identity.node, node_name=self._orders.name)
-        secrets = self._open(document)
-        begun = partial(self._metrics.begun, spec)
-        return Execution(document, spec, secrets, self._journal, self._clock, self._hands, on_begun=begun)
+        what = (document, spec, self._open(document), self._journal, self._clock, self._hands)
+        return Execution(*what, on_begun=lambda at: self._metrics.begun(spec, at))
 
     def _open(self, document: PipelineDocument) -> dict[str, str]:
         """The secrets of a document. One that this node's key does not open is left out: its step says so."""
