@@ -10,11 +10,15 @@ BATCH = 1000
 """Entries deleted in one transaction."""
 
 
+MOST_DAYS = 36_500
+"""A hundred years: more stands for ever, as with the history."""
+
+
 def prune(now: datetime, days: float, *, dry_run: bool = False) -> int:
     """Deletes entries older than so many days, with their parts; how many went, or would go. 0 days: none."""
     if not days:
         return 0
-    old = Entry.objects.filter(at__lt=now - timedelta(days=days)).order_by("at", "id")
+    old = Entry.objects.filter(at__lt=now - timedelta(days=min(days, MOST_DAYS))).order_by("at", "id")
     if dry_run:
         return old.count()
     gone = 0

@@ -7,6 +7,7 @@ Durations are seconds; revisions are etcd's cluster-wide integers.
 
 from collections.abc import AsyncGenerator, Collection, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Literal, Protocol
 
 CALL_TIMEOUT = 5.0
@@ -251,6 +252,14 @@ class Accounts(Protocol):
     def close(self) -> None: ...
 
 
+def _is_loopback(endpoint: str) -> bool:
+    host = endpoint.rpartition(":")[0].strip("[]").lower()
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 @dataclass(frozen=True, slots=True)
 class EtcdSettings:
     """How to reach etcd. Endpoints are ``host:port``; paths name PEM files; ``ca`` switches TLS on."""
@@ -265,5 +274,4 @@ class EtcdSettings:
     @property
     def is_local(self) -> bool:
         """Whether only this machine reaches it: every endpoint is of the loopback."""
-        hosts = {endpoint.rpartition(":")[0].strip("[]") for endpoint in self.endpoints}
-        return all(host in ("localhost", "::1") or host.startswith("127.") for host in hosts)
+        return all(map(_is_loopback, self.endpoints))

@@ -1,5 +1,6 @@
 """Reads the installation's environment: where its data lives, its secrets, its database and its etcd."""
 
+import math
 import os
 import secrets
 from collections.abc import Mapping
@@ -209,8 +210,9 @@ def log_level() -> str:
         raise ImproperlyConfigured(str(error)) from None
 
 
-SSL_MODES = ("DISABLED", "PREFERRED", "REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY")
-"""Of the client library (MySQL, "Command Options for Encrypted Connections")."""
+SSL_MODES = ("DISABLED", "REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY")
+"""Of the client library (MySQL, "Command Options for Encrypted Connections"). PREFERRED is not among them: MariaDB's
+library takes it and encrypts nothing."""
 
 
 def mysql_options(given: Mapping[str, str]) -> dict[str, object]:
@@ -218,19 +220,26 @@ def mysql_options(given: Mapping[str, str]) -> dict[str, object]:
     ``ssl_key``) belong into one option. Raises ImproperlyConfigured."""
     files = {name.removeprefix("ssl_"): given[name] for name in ("ssl_ca", "ssl_cert", "ssl_key") if name in given}
     others = {name: value for name, value in given.items() if name.removeprefix("ssl_") not in files}
+    if empty := [name for name in files if not files[name]]:
+        raise ImproperlyConfigured(f"ssl_{empty[0]} of the database is empty: name a file, or leave it out")
     # Whoever names an authority wants it asked; without a mode a server that has no TLS would do.
     mode = {"ssl_mode": "VERIFY_IDENTITY"} if "ca" in files else {}
     if "ssl_mode" in others:
         others["ssl_mode"] = others["ssl_mode"].upper()
         if others["ssl_mode"] not in SSL_MODES:
             raise ImproperlyConfigured(f"ssl_mode must be one of {', '.join(SSL_MODES)}, not {given['ssl_mode']!r}")
+        if files and others["ssl_mode"] == "DISABLED":
+            raise ImproperlyConfigured("ssl_mode of the database is DISABLED, and yet files for TLS are named")
     return mode | others | ({"ssl": files} if files else {})
 
 
 def limit(name: str, default: float) -> float:
     """A setting that bounds something; 0 for no bound. Raises ImproperlyConfigured below that."""
-    value: float = env.float(name, default=default)
-    if value < 0:
+    try:
+        value: float = env.float(name, default=default)
+    except ValueError:
+        raise ImproperlyConfigured(f"{name} must be a number, not {env.str(name)!r}") from None
+    if not 0 <= value < math.inf:
         raise ImproperlyConfigured(f"{name} must be 0, for no limit, or more, not {value:g}")
     return value
 

@@ -1,6 +1,7 @@
 """A MySQL or MariaDB server as an administrator meets it: connecting, making the database, errors in words."""
 
 import errno
+import os
 from contextlib import closing
 from typing import Any
 
@@ -111,6 +112,8 @@ def in_words(error: Any, database: Database) -> CannotMake:
     if code in NO_RIGHT:
         sentence = _("%(user)s may not do this. As the server's administrator: %(grant)s")
         return CannotMake("user", f"{sentence % {**facts, 'grant': grant(database)}} ({said})")
+    if code == NO_TLS and database.ca and not os.access(database.ca, os.R_OK):
+        return CannotMake("ca", _("%(path)s is not there, or cannot be read") % {"path": database.ca})
     if code == NO_TLS:
         sentence = _(
             "no TLS to this server: %(said)s. Name the CA that signed its certificate, and the host as in it; "

@@ -49,6 +49,11 @@ def _mysql() -> Iterator[Finding]:
         isolation = cursor.fetchall()[0][1]
         cursor.execute("SELECT CONVERT_TZ('2026-01-01 00:00:00', 'UTC', 'Europe/Berlin')")
         has_zones = cursor.fetchone()[0] is not None
+        cursor.execute("SHOW STATUS LIKE 'Ssl_cipher'")
+        cipher = cursor.fetchone()[1]
+    if not cipher and not is_on_this_host(connection.settings_dict["HOST"]):
+        advice = "Put ?ssl_mode=VERIFY_IDENTITY&ssl_ca=FILE at the end of ECTS_DATABASE_URL: docs/how-to/mysql.md."
+        yield warn("database", "the connection is not encrypted: passwords and secrets cross the network", advice)
     if isolation != "READ-COMMITTED":
         words = f"our transactions are {isolation}: they would wait for each other, and read what is outdated"
         yield fail("database", words, "Take isolation_level out of ECTS_DATABASE_URL.")
@@ -67,6 +72,11 @@ def _mysql() -> Iterator[Finding]:
     skew = abs((_aware(there) - timezone.now()).total_seconds())
     if skew > MUCH_SKEW:
         yield warn("database", f"the server's clock differs from this host's by {skew:.1f} s", "Run NTP on both.")
+
+
+def is_on_this_host(host: str) -> bool:
+    """Whether nothing of a connection leaves this machine: an empty one is a socket's."""
+    return host in ("", "localhost", "127.0.0.1", "::1")
 
 
 def _aware(instant: datetime) -> datetime:

@@ -46,6 +46,11 @@ def test_without_a_limit_nothing_goes(aged: list[str]) -> None:
     assert left() == aged
 
 
+def test_a_limit_beyond_the_calendar_is_none(aged: list[str]) -> None:
+    assert pruning.prune(timezone.now(), 1_000_000) == 0
+    assert left() == aged
+
+
 def test_the_command_says_how_many(aged: list[str], settings: Any) -> None:
     settings.ECTS_KEEP_AUDIT_DAYS = 35
     said = [StringIO(), StringIO()]

@@ -100,11 +100,12 @@ class Journal:
 
 @dataclass
 class Done:
-    """A run, going or over."""
+    """A run, going or over. ``begun``: the instants of which its worker was told."""
 
     run: str
     journal: Journal
     execution: Execution
+    begun: list[datetime]
     record: RunRecord = field(init=False)
 
     @property
@@ -138,8 +139,9 @@ class Bench:
         cap = {"output_cap": more.pop("cap")} if "cap" in more else {}
         spec = RunSpec(run=run, trigger="manual", scheduled_at=SCHEDULED, node_name="alpha", **more)
         journal = Journal()
-        execution = Execution(document, spec, secrets or {}, journal, self.clock, self.hands, **cap)
-        return Done(run, journal, execution)
+        begun: list[datetime] = []
+        what = (document, spec, secrets or {}, journal, self.clock, self.hands)
+        return Done(run, journal, Execution(*what, **cap, on_begun=begun.append), begun)
 
     async def run(self, document: PipelineDocument, secrets: dict[str, str] | None = None, **more: Any) -> Done:
         """A run from beginning to end."""

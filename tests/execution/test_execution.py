@@ -109,10 +109,22 @@ async def test_a_try_is_told_as_of_its_program(bench: Bench) -> None:
     assert all(write <= one <= real for write, one, real in zip(durable, told, begun, strict=False))
 
 
-async def test_what_never_began_is_told_as_of_the_decision(bench: Bench) -> None:
-    done = await bench.run(pipeline(step("true", 1, directory="/none")))
+@pytest.mark.parametrize("dependence", ["strong", "weak"])
+async def test_what_follows_a_first_step_that_never_began_is_no_beginning(bench: Bench, dependence: str) -> None:
+    first = step("true", 1, directory="/none", dependence=dependence, retries=1, interval=0.05)
+    document = pipeline(first, step("true", 2), on_failure=task("true"))
+    done = await bench.run(document)
+    assert done.states == (["failed", "skipped", "succeeded"] if dependence == "strong" else ["failed", "succeeded"])
     assert done.record.started_at is not None
-    assert done.record.started_at <= (done.journal.steps()[0].started_at or bench.clock.now())
+    assert done.record.started_at == done.journal.steps()[0].started_at
+    assert done.begun == [done.record.started_at]
+
+
+async def test_the_first_of_those_side_by_side_begins_the_run(bench: Bench) -> None:
+    done = await bench.run(pipeline(step("true", 1), step("sleep 0.01", 1), step("true", 1), step("true", 2)))
+    starts = [record.started_at for record in done.journal.steps() if record.started_at]
+    assert done.record.started_at == min(starts)
+    assert len(done.begun) == 1
 
 
 async def test_a_step_is_tried_again_until_it_succeeds(bench: Bench, tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def run(stage: Stage, scenario: Scenario, seed: str, seconds: float) -> tuple[Re
         strikes=strikes,
         pipelines=len(pipelines),
         expected=sum(_owed(pipeline, happened.until) for pipeline in expected.values()),
-        ran=len({job.run for job in happened.executions if job.attempt == 1}),
+        ran=len({job.run for job in happened.executions if job.attempt == 1 and job.instant <= happened.until}),
         again=sum(job.attempt > 1 for job in happened.executions),
         not_run=_not_run(happened),
         late=_late(happened.executions, stage.slow_nodes),

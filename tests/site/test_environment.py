@@ -59,6 +59,17 @@ def test_how_mysql_is_asked_for_tls() -> None:
     assert asked == {"ssl_mode": "VERIFY_IDENTITY", "ssl": {"ca": "/ca.pem"}, "charset": "utf8mb4"}
     with pytest.raises(ImproperlyConfigured, match=r"DISABLED, .*, not 'yes'"):
         environment.mysql_options({"ssl_mode": "yes"})
+    with pytest.raises(ImproperlyConfigured, match="ssl_ca of the database is empty"):
+        environment.mysql_options({"ssl_ca": ""})
+    with pytest.raises(ImproperlyConfigured, match="DISABLED, and yet"):
+        environment.mysql_options({"ssl_mode": "disabled", "ssl_ca": "/ca.pem"})
+
+
+@pytest.mark.parametrize("given", ["-1", "inf", "nan", "ten"])
+def test_a_limit_is_a_number_of_some_size(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECTS_KEEP_DAYS", given)
+    with pytest.raises(ImproperlyConfigured, match="ECTS_KEEP_DAYS must be"):
+        environment.limit("ECTS_KEEP_DAYS", 90)
 
 
 def test_a_secret_file_that_is_no_good_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

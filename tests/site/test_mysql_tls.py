@@ -91,7 +91,7 @@ def test_each_mistake_is_told_beside_its_field(guarded: Guarded, tmp_path: Path)
     assert "refuses ects" in wrong(ca="", password="another")["password"]
     assert "no TLS to this server" in wrong(ca=str(guarded.stranger.certificate))["ca"]
     assert "no TLS to this server" in wrong(ca="", tls="verify")["tls"]
-    assert "no TLS to this server" in wrong(ca=str(tmp_path / "none.pem"))["ca"]
+    assert "none.pem is not there" in wrong(ca=str(tmp_path / "none.pem"))["ca"]
 
 
 def test_a_console_and_its_backup(guarded: Guarded, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from django.core.management import CommandError, call_command
 
 from workers import enrolment, lifecycle, token_file
 from workers.enrolment import Applicant, Refused
@@ -80,14 +81,40 @@ def test_a_host_that_was_made_beforehand_or_is_retired_has_not_joined(path: Path
     assert row.uses == 1
 
 
-def test_what_else_is_in_the_file_is_replaced(path: Path) -> None:
-    path.write_text("nothing\n")
-    offer(path)
-    join(path.read_text(), "one")
-
-
 def test_tokens_of_the_console_stay(path: Path) -> None:
     text, _row = enrolment.make_token(now=NOW)
     offer(path)
     offer(path)
     join(text, "one")
+
+
+@pytest.mark.parametrize("held", [b"mine", b"\xff\xfe\x00", b"ects2.a.b"])
+def test_a_file_of_somebody_s_is_left_alone(path: Path, held: bytes) -> None:
+    path.write_bytes(held)
+    with pytest.raises(token_file.Unusable, match="holds no enrolment token"):
+        offer(path)
+    assert path.read_bytes() == held
+    assert not EnrolmentToken.objects.exists()
+
+
+def test_what_an_interrupted_start_left_is_no_hindrance(path: Path) -> None:
+    path.touch()
+    assert offer(path)
+
+
+def test_a_place_that_cannot_be_written_is_told(path: Path) -> None:
+    with pytest.raises(token_file.Unusable, match="No such file"):
+        offer(path / "none")
+    path.mkdir()
+    with pytest.raises(token_file.Unusable, match="directory"):
+        offer(path)
+    assert not EnrolmentToken.objects.exists()
+
+
+AMOUNTS = [("--uses", "0"), ("--uses", "9" * 20), ("--expires-in", "-5"), ("--expires-in", "inf")]
+
+
+@pytest.mark.parametrize("words", AMOUNTS)
+def test_amounts_that_make_no_sense_are_refused(words: tuple[str, str]) -> None:
+    with pytest.raises(CommandError, match="must be"):
+        call_command("setup", *words)

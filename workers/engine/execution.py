@@ -25,7 +25,7 @@ class Execution:
     """One run of a pipeline on this node.
 
     ``secrets`` are the document's, opened; one that could not be opened is left out. ``output_cap`` is in bytes for
-    each step. ``on_begun`` is told the instant (aware UTC) at which the work of its first step begins.
+    each step. ``on_begun`` is told the instant (aware UTC) at which its work began, once for each run.
     """
 
     def __init__(
@@ -76,7 +76,8 @@ class Execution:
         """Does it all and returns the terminal record, which is durable by then.
 
         Its beginning is durable before the first step begins, each end before anything that follows from it. Its
-        ``started_at`` is at first when the worker came to it, and in the end when the work of its first step began.
+        ``started_at`` is at first when the worker came to it, and in the end when its first step began: its program, or
+        the worker's vain attempt at it.
         ``worked`` is called when nothing of it works any more, before its end is written.
         """
         started = self._record()
@@ -92,16 +93,25 @@ class Execution:
             started,
             state=result.state,
             reason=_joined(self._spec.reason, self._shared.secrets.text(reason)),
-            started_at=self._begun_at or started.started_at,
+            started_at=self._start(started),
             finished_at=self._clock.now(),
         )
         await self._shared.ledger.commit(ended)
         return ended
 
-    def _begun(self, at: datetime) -> None:
-        if self._begun_at is None:
+    def _begun(self, index: int, at: datetime) -> None:
+        """The first group has the lowest indices; what comes after it is no beginning of the run."""
+        if self._begun_at is None and self._groups and index < len(self._groups[0]):
             self._begun_at = at
             self._on_begun(at)
+
+    def _start(self, started: RunRecord) -> datetime | None:
+        first = self._groups[0] if self._groups else []
+        records = filter(None, (self._context.steps.get(planned.index) for planned in first))
+        start = min(filter(None, (record.started_at for record in records)), default=started.started_at)
+        if self._begun_at is None and start is not None:
+            self._on_begun(start)
+        return start
 
     async def _within_limit(self) -> Result:
         limit = self._document.timeout

@@ -18,6 +18,15 @@ class Interruption:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The time that work has (0 seconds: any), counted from ``since`` on, and what is said when it took longer."""
+
+    seconds: float
+    since: asyncio.Event
+    reason: str
+
+
 class Interrupted(Exception):
     """The work was ended, and nothing of it is left."""
 
@@ -41,15 +50,15 @@ class Interruptible:
             for task in list(self._ended_by):
                 self._end(task, interruption)
 
-    async def run(self, work: Coroutine[Any, Any, T], limit: float = 0, late: str = "") -> T:
-        """The result of ``work``. Raises Interrupted after ``interrupt``, or after ``limit`` seconds (0: none) with
-        the reason ``late``; in both cases ``work`` has been cancelled and has ended."""
+    async def run(self, work: Coroutine[Any, Any, T], limit: Limit | None = None) -> T:
+        """The result of ``work``. Raises Interrupted after ``interrupt``, or when its limit is over; in both cases
+        ``work`` has been cancelled and has ended."""
         if self.interruption is not None:
             work.close()
             raise Interrupted(self.interruption)
         task = asyncio.create_task(work)
         self._ended_by[task] = None
-        timer = asyncio.create_task(self._expire(task, limit, late)) if limit > 0 else None
+        timer = asyncio.create_task(self._expire(task, limit)) if limit and limit.seconds > 0 else None
         try:
             return await task
         except asyncio.CancelledError:
@@ -63,9 +72,10 @@ class Interruptible:
             if timer is not None:
                 timer.cancel()
 
-    async def _expire(self, task: asyncio.Task[T], limit: float, late: str) -> None:
-        await self._clock.sleep(limit)
-        self._end(task, Interruption("timed_out", late))
+    async def _expire(self, task: asyncio.Task[T], limit: Limit) -> None:
+        await limit.since.wait()
+        await self._clock.sleep(limit.seconds)
+        self._end(task, Interruption("timed_out", limit.reason))
 
     def _end(self, task: asyncio.Task[Any], interruption: Interruption) -> None:
         if task in self._ended_by and self._ended_by[task] is None:

@@ -1,5 +1,6 @@
 """One step of a run: its tries, its time, its output, its record."""
 
+import asyncio
 import logging
 import signal
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from coordination.records import StepRecord, StepState, Try
 from workers.engine.clock import Clock
 from workers.engine.context import RunContext
 from workers.engine.fence import OVER
-from workers.engine.interruption import Interrupted, Interruptible, Interruption
+from workers.engine.interruption import Interrupted, Interruptible, Interruption, Limit
 from workers.engine.ledger import Ledger
 from workers.engine.masking import Secrets
 from workers.engine.output import StepOutput
@@ -67,7 +68,7 @@ class PlannedStep:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the steps of one run share. ``begun`` is told when the work of a try begins."""
+    """What the steps of one run share. ``begun`` is told the index of a step whose first try begins, and when."""
 
     context: RunContext
     opened: dict[str, str]
@@ -76,7 +77,7 @@ class Surroundings:
     ledger: Ledger
     clock: Clock
     runners: RunnerSet
-    begun: Callable[[datetime], None]
+    begun: Callable[[int, datetime], None]
 
 
 class StepRun:
@@ -155,10 +156,11 @@ class StepRun:
         await self._shared.ledger.commit(self._record)
 
     async def _try(self, runner: Runner, job: Job) -> Outcome:
-        limit = self._step.timeout or runner.default_timeout
+        seconds = self._step.timeout or runner.default_timeout
         self._mind_fence()
-        late = f"It took longer than its limit of {limit:g} s."
-        outcome = await self._work.run(self._safely(runner, job), limit, late)
+        self._beginning = asyncio.Event()
+        limit = Limit(seconds, self._beginning, f"It took longer than its limit of {seconds:g} s.")
+        outcome = await self._work.run(self._safely(runner, job), limit)
         if outcome.exit_code == -signal.SIGKILL:
             # By the guard, or by its own check: this worker stood still when it should have ended it.
             self._mind_fence()
@@ -167,12 +169,13 @@ class StepRun:
         return outcome
 
     def _begun(self, at: datetime) -> None:
+        self._beginning.set()
         self._began = structs.replace(self._began, started_at=at)
-        if self._record.attempts == 1:
-            self._record = structs.replace(self._record, started_at=at)
         if self._record.tries:
             self._record = structs.replace(self._record, tries=(*self._record.tries[:-1], self._began))
-        self._shared.begun(at)
+        if self._record.attempts == 1:
+            self._record = structs.replace(self._record, started_at=at)
+            self._shared.begun(self._planned.index, at)
 
     def _mind_fence(self) -> None:
         fence = self._shared.context.spec.fence

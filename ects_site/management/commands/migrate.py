@@ -23,7 +23,7 @@ class Command(migrate.Command):
             files = connection.settings_dict["OPTIONS"].get("ssl", {}).values()
             missing = [path for path in files if not os.access(path, os.R_OK)]
             why = f"{', '.join(missing)} cannot be read" if missing else str(error.args[-1])
-            raise CommandError(f"the database cannot be reached: {why}. Check ECTS_DATABASE_URL") from None
+            raise CommandError(f"the database cannot be used: {why}. Check ECTS_DATABASE_URL") from None
         return super().execute(*args, **options)
 
     def handle(self, *args: Any, **options: Any) -> None:
