@@ -1,6 +1,7 @@
 """Runs whose right to go on ends, and what is said of them."""
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from tests.execution.bench import Bench, pipeline
 from tests.execution.test_dispatch import EPOCH, Node
 from workers.engine.claims_actions import Start
 from workers.engine.clock import SystemClock
-from workers.engine.fence import OVER, Fence
+from workers.engine.fence import LATE, OVER, Fence
 from workers.engine.guard import Guard
 from workers.engine.processes import kill_runs
 from workers.engine.shared_runs import SharedRuns
@@ -72,6 +73,34 @@ async def test_a_job_that_the_guard_has_ended_says_why(bench: Bench, left: float
     assert record.state == state
     assert reason in record.reason
     assert done.states == [state, "skipped"]
+
+
+@pytest.mark.parametrize(("renewed", "reason"), [(True, LATE), (False, OVER)])
+async def test_a_program_that_would_begin_too_late_does_not(
+    bench: Bench, tmp_path: Path, renewed: bool, reason: str
+) -> None:
+    fence = Fence(7, bench.clock.boottime() + 1)
+    begun, waited = tmp_path / "begun", tmp_path / "waited"
+    # Its start takes longer than its right lasts: the interpreter of the check reads from a pipe first.
+    slow = tmp_path / "slow"
+    os.mkfifo(slow)
+    done = bench.prepare(pipeline(f"touch {begun}"), fence=fence)
+    check = Fence.check
+
+    def late(self: Fence) -> tuple[str, ...]:
+        return ("/bin/sh", "-c", f'touch {waited}; read -r _ <{slow}; exec "$0" "$@"', *check(self))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Fence, "check", late)
+        going = asyncio.create_task(done.execution.run())
+        await until(waited.exists)
+    await until(lambda: fence.is_over(bench.clock.boottime()))
+    if renewed:
+        fence.deadline += HOUR
+    slow.write_text("go on\n")
+    record = await going
+    assert (record.state, record.reason) == ("killed", reason)
+    assert not begun.exists()
 
 
 async def test_a_right_that_is_over_does_not_come_back(rights: Rights) -> None:

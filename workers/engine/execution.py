@@ -47,7 +47,7 @@ class Execution:
         self._runners = runners
         self._output_cap = output_cap
         self._on_begun = on_begun
-        self._begun_at: datetime | None = None
+        self._has_begun = False
         self._groups = planned_steps(document)
         self._context = RunContext(document, run)
         self._work = Interruptible(clock)
@@ -80,7 +80,8 @@ class Execution:
         the worker's vain attempt at it.
         ``worked`` is called when nothing of it works any more, before its end is written.
         """
-        started = self._record()
+        decided = self._clock.now()
+        started = self._record(decided)
         self._shared.ledger.add(started)
         try:
             result = await self._within_limit()
@@ -88,12 +89,14 @@ class Execution:
         finally:
             self._runners.forget(self._spec.run)
         worked()
+        start = self._start(decided)
+        self._begun(0, start)
         reason = " ".join(filter(None, [result.reason, note]))
         ended = structs.replace(
             started,
             state=result.state,
             reason=_joined(self._spec.reason, self._shared.secrets.text(reason)),
-            started_at=self._start(started),
+            started_at=start,
             finished_at=self._clock.now(),
         )
         await self._shared.ledger.commit(ended)
@@ -101,17 +104,15 @@ class Execution:
 
     def _begun(self, index: int, at: datetime) -> None:
         """The first group has the lowest indices; what comes after it is no beginning of the run."""
-        if self._begun_at is None and self._groups and index < len(self._groups[0]):
-            self._begun_at = at
+        if not self._has_begun and self._groups and index < len(self._groups[0]):
+            self._has_begun = True
             self._on_begun(at)
 
-    def _start(self, started: RunRecord) -> datetime | None:
+    def _start(self, decided: datetime) -> datetime:
+        """When the first of its steps began; when it was decided, if none of them came to that."""
         first = self._groups[0] if self._groups else []
         records = filter(None, (self._context.steps.get(planned.index) for planned in first))
-        start = min(filter(None, (record.started_at for record in records)), default=started.started_at)
-        if self._begun_at is None and start is not None:
-            self._on_begun(start)
-        return start
+        return min(filter(None, (record.started_at for record in records)), default=decided)
 
     async def _within_limit(self) -> Result:
         limit = self._document.timeout
@@ -211,7 +212,7 @@ class Execution:
             return ""
         return f"{_capital(planned.title)} {record.state.replace('_', ' ')}: {record.reason}"
 
-    def _record(self) -> RunRecord:
+    def _record(self, started_at: datetime) -> RunRecord:
         return RunRecord(
             run=self._spec.run,
             pipeline=self._document.pipeline,
@@ -222,7 +223,7 @@ class Execution:
             generation=self._document.generation,
             attempt=self._spec.attempt,
             reason=self._spec.reason,
-            started_at=self._clock.now(),
+            started_at=started_at,
             shared=self._spec.fence is not None,
         )
 

@@ -1,8 +1,14 @@
 """The right to run a shared fire, which ends by itself: when etcd cannot be reached, another node takes over."""
 
+import signal
 from dataclasses import dataclass
 
 OVER = "its right to run was over: etcd could not be reached for too long, so another node may have taken over"
+
+LATE = "its right to run was over: this host was too busy to start its program in time"
+
+TOO_LATE = signal.SIGSTKFLT
+"""What a program ends itself with that may not begin any more; nothing else uses this signal (signal(7))."""
 
 
 @dataclass(slots=True, eq=False)
@@ -20,6 +26,6 @@ class Fence:
 
     def check(self) -> tuple[str, ...]:
         """What goes before a command so that it does not begin after the deadline, however long its start took:
-        /proc/uptime counts like CLOCK_BOOTTIME (proc(5))."""
-        script = 'read -r up _ </proc/uptime; [ "${up%.*}" -lt "$0" ] && exec "$@"; kill -9 $$'
+        /proc/uptime counts like CLOCK_BOOTTIME (proc(5)). Else it ends by ``TOO_LATE``."""
+        script = f'read -r up _ </proc/uptime; [ "${{up%.*}}" -lt "$0" ] && exec "$@"; kill -{TOO_LATE:d} $$'
         return ("/bin/sh", "-c", script, str(int(self.deadline)))

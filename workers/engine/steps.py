@@ -14,7 +14,7 @@ from coordination.documents import PipelineDocument, StepDocument
 from coordination.records import StepRecord, StepState, Try
 from workers.engine.clock import Clock
 from workers.engine.context import RunContext
-from workers.engine.fence import OVER
+from workers.engine.fence import LATE, OVER, TOO_LATE
 from workers.engine.interruption import Interrupted, Interruptible, Interruption, Limit
 from workers.engine.ledger import Ledger
 from workers.engine.masking import Secrets
@@ -162,10 +162,16 @@ class StepRun:
         limit = Limit(seconds, self._beginning, f"It took longer than its limit of {seconds:g} s.")
         outcome = await self._work.run(self._safely(runner, job), limit)
         if outcome.exit_code == -signal.SIGKILL:
-            # By the guard, or by its own check: this worker stood still when it should have ended it.
+            # By the guard: this worker stood still when it should have ended it.
             self._mind_fence()
-            if self._work.interruption is not None:
-                raise Interrupted(self._work.interruption)
+        elif outcome.exit_code == -TOO_LATE and self._shared.context.spec.fence is not None:
+            # The right may have been renewed since its start.
+            self._mind_fence()
+            self._work.interrupt(Interruption("killed", LATE))
+        else:
+            return outcome
+        if self._work.interruption is not None:
+            raise Interrupted(self._work.interruption)
         return outcome
 
     def _begun(self, at: datetime) -> None:
