@@ -55,8 +55,6 @@ LIMITS = (
     Limit("idle", "guard, rss, http", "a bare Python with asyncio", 1.2),
     Limit("idle", "exec until ready, http", "1 s", 1),
     Limit("load", "fires in the ledger, each exactly once", "expected", 1),
-    Limit("load", "processor time, APScheduler", "one core", 0.4),
-    Limit("load", "lateness of programs, APScheduler, p50", "ECTS", 0.35),
 )
 
 
