@@ -41,24 +41,8 @@ def _is_whole(rows: list[dict[str, Any]]) -> bool:
     return len(seconds) == (max(seconds) - min(seconds)).total_seconds() + 1
 
 
-def test_keys_are_replaced_while_workers_fire(ects: Installation, tmp_path: Path) -> None:
-    ects.add_worker("stays")
-    away = ects.add_worker("away")
-    nodes = {node["name"]: node["id"] for node in ects.nodes()}
-    ects.post("secrets/", {"name": "FRUIT", "value": "apple"})
-    account = tmp_path / "account"
-    steps = [
-        {"task": ects.task("shell", f'[ "$F" = apple ] && echo "$ECTS_NODE $EDITED $ECTS_SCHEDULED_AT" >> {account}')}
-    ]
-    steps[0]["environment"] = {"F": "{{ secrets.FRUIT }}"}
-    pipeline = ects.pipeline("* * * * * *", steps, nodes=[nodes["stays"], nodes["away"]], overlap="allow")
-    wait_for("both fire", lambda: {line.split()[0] for line in _lines(account)} == {nodes["stays"], nodes["away"]})
-    away.terminate()
-    away.wait(30)
-    ects.workers.remove(away)
-    wait_for("one is offline", lambda: [n for n in ects.nodes() if n["name"] == "away" and n["status"] == "offline"])
-
-    first = _trusts(ects, "stays")
+def _replace_signing_key(ects: Installation) -> None:
+    """Killed once in the midst of it, and told of whom it has to do without."""
     killed = subprocess.Popen(
         [sys.executable, "-u", "manage.py", "rotatekeys", "signing"],
         cwd=ROOT,
@@ -77,15 +61,39 @@ def test_keys_are_replaced_while_workers_fire(ects: Installation, tmp_path: Path
     assert "--retire" in told.stderr
     told = _rotate(ects, "signing", "--retire")
     assert told.returncode == 0, told.stderr
-    wait_for("the one that stays trusts the new key alone", lambda: not _trusts(ects, "stays") & first)
-    assert ects.run_now(ects.pipeline("@manual", [{"task": ects.task("shell", "true")}]))["state"] == "succeeded"
 
+
+def _replace_encryption_key(ects: Installation) -> None:
     told = _rotate(ects, "encryption")
     assert told.returncode == 0, told.stderr
     ects.post("secrets/", {"name": "PEAR", "value": "pear"})
     told = _rotate(ects, "encryption", "--retire")
     assert told.returncode == 0, told.stderr
     assert len((ects.directory / "secrets" / "encryption_key").read_text().split()) == 1
+
+
+def test_keys_are_replaced_while_workers_fire(ects: Installation, tmp_path: Path) -> None:
+    ects.add_worker("stays")
+    away = ects.add_worker("away")
+    nodes = {node["name"]: node["id"] for node in ects.nodes()}
+    ects.post("secrets/", {"name": "FRUIT", "value": "apple"})
+    account = tmp_path / "account"
+    steps = [
+        {"task": ects.task("shell", f'[ "$F" = apple ] && echo "$ECTS_NODE $EDITED $ECTS_SCHEDULED_AT" >> {account}')}
+    ]
+    steps[0]["environment"] = {"F": "{{ secrets.FRUIT }}"}
+    pipeline = ects.pipeline("* * * * * *", steps, nodes=[nodes["stays"], nodes["away"]], overlap="allow")
+    wait_for("both fire", lambda: {line.split()[0] for line in _lines(account)} == {nodes["stays"], nodes["away"]})
+    away.terminate()
+    away.wait(30)
+    ects.workers.remove(away)
+    wait_for("one is offline", lambda: [n for n in ects.nodes() if n["name"] == "away" and n["status"] == "offline"])
+
+    first = _trusts(ects, "stays")
+    _replace_signing_key(ects)
+    wait_for("the one that stays trusts the new key alone", lambda: not _trusts(ects, "stays") & first)
+    assert ects.run_now(ects.pipeline("@manual", [{"task": ects.task("shell", "true")}]))["state"] == "succeeded"
+    _replace_encryption_key(ects)
 
     assert _trusts(ects, "away") == first
     ects.workers.append(ects.manage("runworker", "--state-dir", str(_state(ects, "away"))))
