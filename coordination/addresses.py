@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -17,6 +18,14 @@ def option(read: Callable[[str], T]) -> Callable[[str], T | None]:
             raise argparse.ArgumentTypeError(str(error)) from None
 
     return convert
+
+
+def is_loopback(host: str) -> bool:
+    """Whether what is said to this host, a name or an address without a port, stays on this machine."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def is_endpoint(text: str) -> bool:

@@ -7,8 +7,9 @@ Durations are seconds; revisions are etcd's cluster-wide integers.
 
 from collections.abc import AsyncGenerator, Collection, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Literal, Protocol
+
+from coordination.addresses import is_loopback
 
 CALL_TIMEOUT = 5.0
 """Deadline in seconds of one call when the caller names none."""
@@ -252,14 +253,6 @@ class Accounts(Protocol):
     def close(self) -> None: ...
 
 
-def _is_loopback(endpoint: str) -> bool:
-    host = endpoint.rpartition(":")[0].strip("[]").lower()
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 @dataclass(frozen=True, slots=True)
 class EtcdSettings:
     """How to reach etcd. Endpoints are ``host:port``; paths name PEM files; ``ca`` switches TLS on."""
@@ -274,4 +267,4 @@ class EtcdSettings:
     @property
     def is_local(self) -> bool:
         """Whether only this machine reaches it: every endpoint is of the loopback."""
-        return all(map(_is_loopback, self.endpoints))
+        return all(is_loopback(endpoint.rpartition(":")[0]) for endpoint in self.endpoints)

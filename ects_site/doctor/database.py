@@ -7,6 +7,7 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
+from coordination.addresses import is_loopback
 from coordination.finding import Finding, fail, ok, warn
 
 MUCH_SKEW = 2.0
@@ -51,7 +52,9 @@ def _mysql() -> Iterator[Finding]:
         has_zones = cursor.fetchone()[0] is not None
         cursor.execute("SHOW STATUS LIKE 'Ssl_cipher'")
         cipher = cursor.fetchone()[1]
-    if not cipher and not is_on_this_host(connection.settings_dict["HOST"]):
+    host = connection.settings_dict["HOST"]
+    # Without a host it is a socket.
+    if host and not cipher and not is_loopback(host):
         advice = "Put ?ssl_mode=VERIFY_IDENTITY&ssl_ca=FILE at the end of ECTS_DATABASE_URL: docs/how-to/mysql.md."
         yield warn("database", "the connection is not encrypted: passwords and secrets cross the network", advice)
     if isolation != "READ-COMMITTED":
@@ -72,11 +75,6 @@ def _mysql() -> Iterator[Finding]:
     skew = abs((_aware(there) - timezone.now()).total_seconds())
     if skew > MUCH_SKEW:
         yield warn("database", f"the server's clock differs from this host's by {skew:.1f} s", "Run NTP on both.")
-
-
-def is_on_this_host(host: str) -> bool:
-    """Whether nothing of a connection leaves this machine: an empty one is a socket's."""
-    return host in ("", "localhost", "127.0.0.1", "::1")
 
 
 def _aware(instant: datetime) -> datetime:

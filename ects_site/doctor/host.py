@@ -15,6 +15,7 @@ import httpx
 from django.conf import settings
 from django.utils import timezone
 
+from coordination.addresses import is_loopback
 from coordination.finding import Finding, fail, ok, warn
 
 LITTLE_DISK = 1 << 30
@@ -101,7 +102,7 @@ def _said(*command: str) -> str:
 def _address() -> Iterator[Finding]:
     url = settings.ECTS_SERVER_URL
     parts = urlsplit(url)
-    if parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "localhost", "::1"):
+    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
         yield warn("console", f"{url} is plain HTTP", HTTP_ONLY)
     try:
         reply = httpx.get(f"{url}/readyz", timeout=TIMEOUT)

@@ -5,20 +5,19 @@ from urllib.parse import urlsplit
 import httpx
 from django.utils.translation import gettext as _
 
+from coordination.addresses import is_loopback
 from ects_site.probes import wire
 from ects_site.probes.report import Report
 
 TIMEOUT = 4.0
 """Seconds for the answer."""
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
-
 
 def probe(url: str, expected: str) -> Report:
     """Whether ``expected`` is what ``/healthz`` answers there. Nothing is refused: a proxy may come later."""
     report = Report()
     parts = urlsplit(url)
-    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
         report.notes.append(
             _(
                 "%(url)s is plain HTTP: passwords and tokens can be read on the way, and workers on other hosts refuse "

@@ -17,6 +17,17 @@ from workers.engine.standing import FENCE_MARGIN
 FIRST = Epoch(id=1, created=wall(0), first=True)
 
 
+def _lose_the_holder(cluster: Cluster) -> tuple[Worker, Worker]:
+    """The worker that held the fires, whose session is gone, and the next."""
+    first, second = cluster.workers[:2]
+    first.settle()
+    first.at(110.0)
+    second.settle()
+    cluster.store.revoke(first.lease)
+    cluster.workers.remove(first)
+    return first, second
+
+
 class TestRule4:
     """Orphaned means that the session's key is absent, and only the transaction knows."""
 
@@ -38,12 +49,7 @@ class TestRule4:
     @pytest.mark.parametrize(("policy", "attempts"), [("rerun", [2]), ("abandon", [])])
     def test_an_orphan_is_rerun_or_abandoned(self, policy: str, attempts: list[int]) -> None:
         cluster = Cluster(document(on_node_loss=policy))
-        first, second = cluster.workers[:2]
-        first.settle()
-        first.at(110.0)
-        second.settle()
-        cluster.store.revoke(first.lease)
-        cluster.workers.remove(first)
+        first, second = _lose_the_holder(cluster)
         second.standing.members = {name: Member() for name in NAMES if name != first.name}
         second.at(116.0)
         assert [start.attempt for start in second.starts if start.scheduled_at == wall(110)] == attempts
@@ -66,12 +72,7 @@ class TestRule4:
 
     def test_a_fire_is_not_skipped_for_an_orphan(self) -> None:
         cluster = Cluster(document(on_node_loss="abandon"))
-        first, second = cluster.workers[:2]
-        first.settle()
-        first.at(110.0)
-        second.settle()
-        cluster.store.revoke(first.lease)
-        cluster.workers.remove(first)
+        _first, second = _lose_the_holder(cluster)
         second.at(122.0)
         cluster.time = 124.0
         second.settle()

@@ -7,6 +7,7 @@ import json
 import socket
 import ssl
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,18 @@ async def outcome(bench: Bench, document: StepDocument, secrets: dict[str, str] 
     """How the only step of a run ended."""
     done = await bench.run(pipeline(document), secrets)
     return done.journal.steps()[0]
+
+
+async def test_a_start_is_told_as_of_the_request_not_of_the_decision(bench: Bench, server: HttpServer) -> None:
+    done = bench.prepare(pipeline(request(f"{server.url}/")))
+    durable: list[datetime] = []
+    done.journal.writing = lambda records: durable.append(bench.clock.now())
+    done.record = await done.execution.run()
+    [record] = done.journal.steps()
+    assert record.started_at is not None
+    assert durable[0] <= record.started_at
+    assert done.record.started_at == record.started_at
+    assert done.begun == [record.started_at]
 
 
 async def test_it_sends_what_the_task_says(bench: Bench, server: HttpServer) -> None:

@@ -12,11 +12,11 @@ from msgspec import DecodeError, Struct, json
 from msgspec.structs import replace
 
 from coordination import crypto
+from coordination.addresses import is_loopback
 from workers.engine.identity import Etcd, Identity, IdentityError, Unreached, save, write
 
 DRAFT = "enrolment.json"
 CA = "etcd-ca.pem"
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 TIMEOUT = 15.0
 """Seconds for the request that enrols."""
 
@@ -88,7 +88,7 @@ def _check_transport(server_url: str, insecure: bool) -> None:
     parts = urlsplit(server_url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise IdentityError(f"--server must be a URL such as https://ects.example:9701, not {server_url!r}")
-    if parts.scheme == "http" and parts.hostname not in LOOPBACK and not insecure:
+    if parts.scheme == "http" and not is_loopback(parts.hostname) and not insecure:
         raise IdentityError("plain HTTP shows this node's secrets to the network: use https://, or add --insecure")
 
 

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from coordination.addresses import is_loopback
 from workers.engine import identity, joining
 from workers.engine.identity import Identity, IdentityError, StateLock
 
@@ -101,7 +102,7 @@ def _remarks(known: Identity, wish: Wish) -> tuple[str, ...]:
 
 def of_etcd(joined: Identity) -> tuple[str, ...]:
     """What is amiss when console and worker are not of one host."""
-    if not joined.etcd.is_local or urlsplit(joined.server_url).hostname in joining.LOOPBACK:
+    if not joined.etcd.is_local or is_loopback(urlsplit(joined.server_url).hostname or ""):
         return ()
     where = ", ".join(joined.etcd.endpoints)
     return (
