@@ -89,8 +89,11 @@ def test_a_lost_installation_is_restored(it: Installation, tmp_path: Path) -> No
     assert set(Counter(executed(account)).values()) == {1}, "nothing ran twice"
     assert succeeded(it, node) - set(executed(account)) <= {run["id"] for run in it.runs(gone)}
     it.disable(mine)
-    missing = set(executed(own)) - {run["id"] for run in it.runs(mine, limit=500)}
-    assert len(missing) <= GONE, "no more is missing than what the worker no longer had"
+    wait_for(
+        "no more is missing than what the console's own worker no longer had",
+        lambda: len(set(executed(own)) - {run["id"] for run in it.runs(mine, limit=500)}) <= GONE,
+        60,
+    )
     for words in (": a change of", "pipeline made-later", f"{GONE} of its records were lost"):
         wait_for(f"doctor tells: {words}", lambda words=words: words in manage(it, "doctor").stdout, 60)
 
