@@ -1,5 +1,6 @@
 """What the admin shows of a pipeline beside its fields."""
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
@@ -10,7 +11,7 @@ from django.urls import reverse
 from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from django.utils.timezone import localtime
+from django.utils.timezone import get_current_timezone_name, localtime
 from django.utils.translation import gettext as _
 
 from logs.charts import sparkline
@@ -20,6 +21,9 @@ from logs.run_times import ago
 from pipelines.models import Pipeline, Publication
 from pipelines.schedules import upcoming, words
 from workers.models import Node
+
+TIME_OF_DAY = re.compile(r"\d:\d\d")
+OWN_OFFSET = re.compile(r"(Z|[+-]\d\d:?\d\d)$")
 
 UNDECIDED = ("running", "skipped", "missed")
 """States that say nothing of how well a run does its work."""
@@ -35,12 +39,17 @@ def publications(pipeline: Pipeline) -> SafeString:
 
 
 def schedule_code(pipeline: Pipeline) -> SafeString:
-    """The text of the schedule, and in words."""
+    """The text of the schedule, and in words; with its zone where these tell a time of day by another clock than the
+    viewer's, beside which the next fire would look wrong."""
+    meaning = words(pipeline.schedule, str(pipeline.pk))
+    is_local = TIME_OF_DAY.search(meaning) and not OWN_OFFSET.search(meaning)
+    if is_local and pipeline.timezone != get_current_timezone_name():
+        meaning = f"{meaning} · {pipeline.timezone}"
     return format_html(
         '<code class="bg-base-100 px-1.5 py-0.5 rounded-default text-xs dark:bg-base-800">{}</code>'
         '<div class="mt-1 text-base-500 text-xs">{}</div>',
         pipeline.schedule,
-        words(pipeline.schedule, str(pipeline.pk)),
+        meaning,
     )
 
 
