@@ -54,7 +54,8 @@ class Database(Struct, forbid_unknown_fields=True):
     """MySQL or MariaDB. ``host`` may be the path of a socket.
 
     ``tls``: ``required`` encrypts, ``verify`` checks as well that the server is the one that ``host`` names, by the
-    authority whose certificate ``ca`` is (a PEM file; empty: those that this machine trusts).
+    authority whose certificate ``ca`` is (a PEM file; empty: those that this machine trusts). ``cert`` and ``key``
+    (PEM files) are shown to a server that asks for them.
     """
 
     name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_$-]{1,64}$")]
@@ -65,6 +66,8 @@ class Database(Struct, forbid_unknown_fields=True):
     charset: Literal["utf8mb4"] = field(default="utf8mb4", name="char")
     tls: Literal["", "none", "required", "verify"] = ""
     ca: str = ""
+    certificate: str = field(default="", name="cert")
+    key: str = ""
 
     @property
     def is_socket(self) -> bool:
@@ -78,11 +81,13 @@ class Database(Struct, forbid_unknown_fields=True):
 
     @property
     def tls_options(self) -> dict[str, str]:
-        """As the URL has them behind its question mark."""
-        if self.tls != "none" and self.ca:
-            return {"ssl_mode": "VERIFY_IDENTITY", "ssl_ca": str(Path(self.ca).absolute())}
-        modes = {"required": "REQUIRED", "verify": "VERIFY_IDENTITY"}
-        return {"ssl_mode": modes[self.tls]} if self.tls in modes else {}
+        """As the URL has them behind its question mark. Files stand for ``verify``, and an authority is asked."""
+        named = {"ssl_ca": self.ca, "ssl_cert": self.certificate, "ssl_key": self.key}
+        files = {name: str(Path(path).absolute()) for name, path in named.items() if path}
+        if self.tls == "none" or not (self.tls or files):
+            return {}
+        is_blind = self.tls == "required" and not self.ca
+        return {"ssl_mode": "REQUIRED" if is_blind else "VERIFY_IDENTITY"} | files
 
     def url(self) -> str:
         """As ``ECTS_DATABASE_URL`` has it."""

@@ -1,7 +1,6 @@
 """A MySQL or MariaDB server as an administrator meets it: connecting, making the database, errors in words."""
 
 import errno
-import os
 from contextlib import closing
 from typing import Any
 
@@ -106,14 +105,18 @@ def in_words(error: Any, database: Database) -> CannotMake:
     if code in UNREACHED:
         return _unreached(database, said)
     facts = {"user": database.user, "name": database.name, "said": said}
+    if code in REFUSED and database.tls_options and not database.certificate:
+        sentence = _(
+            "the server refuses %(user)s with this password and no certificate: check both, from where it may sign in, "
+            "and whether it has to show one"
+        )
+        return CannotMake("password", f"{sentence % facts} ({said})")
     if code in REFUSED:
         sentence = _("the server refuses %(user)s with this password: check both, and from where it may sign in")
         return CannotMake("password", f"{sentence % facts} ({said})")
     if code in NO_RIGHT:
         sentence = _("%(user)s may not do this. As the server's administrator: %(grant)s")
         return CannotMake("user", f"{sentence % {**facts, 'grant': grant(database)}} ({said})")
-    if code == NO_TLS and database.ca and not os.access(database.ca, os.R_OK):
-        return CannotMake("ca", _("%(path)s is not there, or cannot be read") % {"path": database.ca})
     if code == NO_TLS:
         sentence = _(
             "no TLS to this server: %(said)s. Name the CA that signed its certificate, and the host as in it; "

@@ -55,7 +55,10 @@ def settings_of(etcd: Etcd) -> EtcdSettings:
 def probe(etcd: Etcd) -> EtcdReport:
     """Tests it. What it writes it deletes again."""
     report = EtcdReport()
-    context = papers.context(etcd.ca, etcd.certificate, etcd.key, report) if etcd.ca or etcd.certificate else None
+    if (etcd.certificate or etcd.key) and not etcd.ca:
+        report.refuse("ca", _("a client certificate is shown over TLS: the CA certificate of the server is needed too"))
+    has_papers = etcd.ca or etcd.certificate or etcd.key
+    context = papers.context(etcd.ca, etcd.certificate, etcd.key, report) if has_papers else None
     if report.wrong:
         return report
     if context is not None:

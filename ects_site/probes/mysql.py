@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from ects_site import mysql
 from ects_site.configuration_file import Database
 from ects_site.mysql import CannotMake, MySQLdb
-from ects_site.probes import contents
+from ects_site.probes import contents, papers
 from ects_site.probes.contents import Contents
 from ects_site.probes.report import Report
 
@@ -45,6 +45,9 @@ TRIAL = (
 
 def examine(database: Database, report: Report) -> Contents:
     """Tests it. A database that is missing is made to see whether that works, and removed again."""
+    _see_papers(database, report)
+    if report.wrong:
+        return Contents()
     try:
         with closing(mysql.connect(database)) as connection, closing(connection.cursor()) as cursor:
             try:
@@ -63,6 +66,15 @@ def examine(database: Database, report: Report) -> Contents:
         report.refuse(error.field, str(error))
         return Contents()
     return found
+
+
+def _see_papers(database: Database, report: Report) -> None:
+    if not (database.ca or database.certificate or database.key):
+        return
+    if database.tls == "none":
+        report.refuse("tls", _("files for TLS are named: choose TLS, or leave them out"))
+    else:
+        papers.context(database.ca, database.certificate, database.key, report)
 
 
 def _rows(cursor: Any, query: str) -> list[Any]:

@@ -11,21 +11,19 @@ from ects_site.probes.report import Report
 
 def context(ca: str, certificate: str, key: str, report: Report) -> ssl.SSLContext | None:
     """For a client that trusts ``ca``; None where a file cannot be used, which is said under ``ca``, ``certificate``
-    or ``key``."""
+    or ``key``. Without ``ca``: for one that trusts nobody."""
     if certificate and not key:
         report.refuse("key", _("the key of the client certificate is missing"))
     if key and not certificate:
         report.refuse("certificate", _("the certificate that belongs to the key is missing"))
-    if (certificate or key) and not ca:
-        report.refuse("ca", _("a client certificate is shown over TLS: the CA certificate of the server is needed too"))
     readable = [_is_readable(name, path, report) for name, path in _given(ca, certificate, key)]
     if report.wrong or not all(readable):
         return None
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    try:
-        made.load_verify_locations(ca)
-    except (OSError, ValueError):
+    if ca and not _is_certificate(ca):
         report.refuse("ca", _("%(path)s holds no certificate in PEM form") % {"path": ca})
+    elif ca:
+        made.load_verify_locations(ca)
     if certificate:
         _load_chain(made, certificate, key, report)
     return None if report.wrong else made

@@ -46,15 +46,15 @@ def _etcd() -> dict[str, Any]:
 
 def _database() -> dict[str, Any]:
     database: dict[str, Any] = console.DATABASES["default"]
-    mode, authority = database["OPTIONS"].get("ssl_mode", ""), database["OPTIONS"].get("ssl", {}).get("ca", "")
+    mode, files = database["OPTIONS"].get("ssl_mode", ""), database["OPTIONS"].get("ssl", {})
     return {
         "host": database["OPTIONS"].get("unix_socket") or database["HOST"] or "127.0.0.1",
         "port": int(database["PORT"] or 3306),
         "name": database["NAME"],
         "user": database["USER"],
         "pass": database["PASSWORD"],
-        "tls": "verify" if authority or "VERIFY" in mode else "required" if mode == "REQUIRED" else "",
-        "ca": authority,
+        "tls": "verify" if "ca" in files or "VERIFY" in mode else "required" if files or mode == "REQUIRED" else "",
+        **{name: files.get(name, "") for name in ("ca", "cert", "key")},
     }
 
 

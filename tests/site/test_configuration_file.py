@@ -83,6 +83,14 @@ def test_an_empty_file_leaves_everything_as_it_is(tmp_path: Path) -> None:
             Database("d", "u", tls="required", ca="ca.pem"),
             {"OPTIONS": {"ssl_mode": "VERIFY_IDENTITY", "ssl_ca": str(Path("ca.pem").absolute())}},
         ),
+        (
+            Database("d", "u", tls="required", certificate="/c.pem", key="/k.pem"),
+            {"OPTIONS": {"ssl_mode": "REQUIRED", "ssl_cert": "/c.pem", "ssl_key": "/k.pem"}},
+        ),
+        (
+            Database("d", "u", certificate="/c.pem", key="/k.pem"),
+            {"OPTIONS": {"ssl_mode": "VERIFY_IDENTITY", "ssl_cert": "/c.pem", "ssl_key": "/k.pem"}},
+        ),
     ],
 )
 def test_the_url_says_the_same(database: Database, expected: dict[str, object]) -> None:

@@ -6,6 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import MySQLdb
 import pytest
 from msgspec import structs
@@ -26,11 +27,19 @@ with connection.cursor() as cursor:
 """
 
 
+PRESENT = """
+import json
+from ects_site.wizard import present
+print(json.dumps(present.content()["database"]))
+"""
+
+
 @dataclass(frozen=True)
 class Guarded:
-    """Of the server: how its user gets in, and an authority that has nothing to do with it."""
+    """Of the server: how its user gets in, what another shows, and an authority that has nothing to do with it."""
 
     database: Database
+    client: Authority
     stranger: Authority
 
 
@@ -58,9 +67,8 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
         process = subprocess.Popen(run, stderr=log)
     try:
         wait_until(lambda: _is_ready(socket), f"MariaDB is ready, see {directory / 'log'}", 60)
-        yield Guarded(
-            Database("ects", "ects", host="127.0.0.1", port=port, password="p", ca=str(authority.certificate)), stranger
-        )
+        database = Database("ects", "ects", host="127.0.0.1", port=port, password="p", ca=str(authority.certificate))
+        yield Guarded(database, authority.issue("client", "clientAuth"), stranger)
     finally:
         process.terminate()
         process.wait(60)
@@ -74,6 +82,8 @@ def _is_ready(socket: Path) -> bool:
     with closing(connection), connection.cursor() as cursor:
         cursor.execute("CREATE USER ects@'%' IDENTIFIED BY 'p' REQUIRE SSL")
         cursor.execute("GRANT ALL ON ects.* TO ects@'%'")
+        cursor.execute("CREATE USER shown@'%' IDENTIFIED BY 'p' REQUIRE X509")
+        cursor.execute("GRANT ALL ON ects.* TO shown@'%'")
     return True
 
 
@@ -91,7 +101,30 @@ def test_each_mistake_is_told_beside_its_field(guarded: Guarded, tmp_path: Path)
     assert "refuses ects" in wrong(ca="", password="another")["password"]
     assert "no TLS to this server" in wrong(ca=str(guarded.stranger.certificate))["ca"]
     assert "no TLS to this server" in wrong(ca="", tls="verify")["tls"]
-    assert "none.pem is not there" in wrong(ca=str(tmp_path / "none.pem"))["ca"]
+    assert "none.pem cannot be read" in wrong(ca=str(tmp_path / "none.pem"))["ca"]
+    assert "choose TLS" in wrong(tls="none")["tls"]
+
+
+@pytest.mark.parametrize("changes", [{}, {"tls": "required", "ca": ""}])
+def test_a_user_who_has_to_show_a_certificate(guarded: Guarded, changes: dict[str, str], tmp_path: Path) -> None:
+    def wrong(**papers: str) -> dict[str, str]:
+        database = structs.replace(guarded.database, user="shown", **changes, **papers)
+        return dict(probes.probe(database, tmp_path / "unused").wrong)
+
+    certificate, key = str(guarded.client.certificate), str(guarded.client.key)
+    assert wrong(certificate=certificate, key=key) == {}
+    assert "whether it has to show one" in wrong()["password"]
+    assert "is missing" in wrong(certificate=certificate)["key"]
+    assert "is missing" in wrong(key=key)["certificate"]
+    assert "is not the key of this" in wrong(certificate=certificate, key=str(guarded.stranger.key))["key"]
+
+
+def test_the_wizard_begins_with_the_certificate_that_the_console_shows(guarded: Guarded, tmp_path: Path) -> None:
+    shown = structs.replace(
+        guarded.database, certificate=str(guarded.client.certificate), key=str(guarded.client.key), tls="verify"
+    )
+    asked = manage(tmp_path, "shell", "-v", "0", "-c", PRESENT, ECTS_DATABASE_URL=shown.url())
+    assert msgspec.json.decode(asked.stdout, type=Database) == shown
 
 
 def test_a_console_and_its_backup(guarded: Guarded, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ class DatabaseForm(StepForm):
     title = _("Database")
     section = "database"
     secrets = ("password",)
-    given = ("host", "port", "name", "user", "password", "tls", "ca")
+    given = ("host", "port", "name", "user", "password", "tls", "ca", "certificate", "key")
     needed = ("host", "port", "name", "user")
     variables = ("ECTS_DATABASE_URL",)
     needed_by = ["keys", "administrator"]
@@ -58,6 +58,12 @@ class DatabaseForm(StepForm):
         required=False,
         help_text=_("Path of a PEM file on this machine. Empty: the authorities that this machine trusts."),
     )
+    certificate = forms.CharField(
+        label=_("Client certificate"), required=False, help_text=_("Path of a PEM file, if the server asks for one.")
+    )
+    key = forms.CharField(
+        label=_("Key of the client certificate"), required=False, help_text=_("Path of a PEM file, not encrypted.")
+    )
 
     def beginning(self, content: Content) -> dict[str, Any]:
         held = content.get("database", {})
@@ -69,14 +75,15 @@ class DatabaseForm(StepForm):
             "user": held.get("user", "ects"),
             "password": held.get("pass", ""),
             "tls": held.get("tls", "none") or "none",
-            "ca": held.get("ca", ""),
+            **{name: held.get(name, "") for name in ("ca", "key")},
+            "certificate": held.get("cert", ""),
         }
 
     def described(self, values: Mapping[str, Any]) -> Content:
         if self.owns():
             return {}
-        held = {name: values[name] for name in ("host", "port", "name", "user", "tls", "ca")}
-        return {"database": {**held, "pass": values["password"]}}
+        held = {name: values[name] for name in ("host", "port", "name", "user", "tls", "ca", "key")}
+        return {"database": {**held, "cert": values["certificate"], "pass": values["password"]}}
 
     def test(self) -> Report:
         configuration = configuration_file.configuration(self.content)
