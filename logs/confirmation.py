@@ -1,4 +1,4 @@
-"""Asks before an action of a list does to many at once what hurts."""
+"""Asks before an action of the admin is done: by a page for many at once, by a dialog for one."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.utils.functional import Promise
+from unfold.decorators import action
 
 Action = Callable[[Any, HttpRequest, QuerySet[Any]], Any]
 
@@ -44,3 +45,10 @@ def confirmed(question: str | Promise) -> Callable[[Action], Action]:
         return ask
 
     return asking
+
+
+def by_dialog(name: Promise, description: Promise, *, icon: str, permission: str, **more: Any) -> Any:
+    """For an action of one object: it happens with the POST of a dialog, whose title and button are ``name``; ``more``
+    goes into unfold's ``dialog``. Without a dialog unfold would do it on GET."""
+    dialog = {"title": name, "form_submit_text": name, "description": description, **more}
+    return action(description=name, icon=icon, permissions=[permission], dialog=dialog)

@@ -11,10 +11,9 @@ from django.utils.html import format_html
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
-from unfold.decorators import action
 
 from coordination.errors import CoordinationError
-from logs.confirmation import confirmed
+from logs.confirmation import by_dialog, confirmed
 from logs.models import Run
 from pipelines import commands
 from pipelines.models import Pipeline
@@ -61,41 +60,29 @@ class PipelineActions:
     def disable_selected(self, request: HttpRequest, chosen: QuerySet[Pipeline]) -> None:
         _each(request, chosen, disable, _("disabled"))
 
-    @action(
-        description=gettext_lazy("Run now"),
+    @by_dialog(
+        gettext_lazy("Run now"),
+        gettext_lazy("Every node of the pipeline runs it once, as it is saved."),
         icon="play_arrow",
-        permissions=["operate"],
-        dialog={
-            "title": gettext_lazy("Run now"),
-            "form_submit_text": gettext_lazy("Run now"),
-            "description": gettext_lazy("Every node of the pipeline runs it once, as it is saved."),
-        },
+        permission="operate",
     )
     def run_one(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         return _one(request, object_id, run, _("sent to its nodes"))
 
-    @action(
-        description=gettext_lazy("Pause"),
+    @by_dialog(
+        gettext_lazy("Pause"),
+        gettext_lazy("Its fires are skipped until it is resumed. What runs goes on."),
         icon="pause",
-        permissions=["operate"],
-        dialog={
-            "title": gettext_lazy("Pause"),
-            "form_submit_text": gettext_lazy("Pause"),
-            "description": gettext_lazy("Its fires are skipped until it is resumed. What runs goes on."),
-        },
+        permission="operate",
     )
     def pause_one(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         return _one(request, object_id, pause, _("paused"))
 
-    @action(
-        description=gettext_lazy("Resume"),
+    @by_dialog(
+        gettext_lazy("Resume"),
+        gettext_lazy("It fires again from the next instant on; nothing is caught up."),
         icon="resume",
-        permissions=["operate"],
-        dialog={
-            "title": gettext_lazy("Resume"),
-            "form_submit_text": gettext_lazy("Resume"),
-            "description": gettext_lazy("It fires again from the next instant on; nothing is caught up."),
-        },
+        permission="operate",
     )
     def resume_one(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         return _one(request, object_id, resume, _("resumed"))

@@ -12,10 +12,9 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from unfold.decorators import action
 from unfold.forms import BaseDialogForm
 
-from logs.confirmation import confirmed
+from logs.confirmation import by_dialog, confirmed
 from workers import lifecycle
 from workers.models import Node
 
@@ -89,60 +88,42 @@ class NodeActions:
         number = lifecycle.revoke(chosen)
         messages.success(request, _("%(number)d nodes have to enrol again.") % {"number": number})
 
-    @action(
-        description=gettext_lazy("Drain"),
+    @by_dialog(
+        gettext_lazy("Drain"),
+        gettext_lazy("It begins nothing new, also after a restart, until it is undrained. What runs comes to its end."),
         icon="hourglass_bottom",
-        permissions=["drain"],
-        dialog={
-            "title": gettext_lazy("Drain"),
-            "form_submit_text": gettext_lazy("Drain"),
-            "description": gettext_lazy(
-                "It begins nothing new, also after a restart, until it is undrained. What runs comes to its end."
-            ),
-        },
+        permission="drain",
     )
     def drain_one(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         return _one(request, object_id, lifecycle.drain, _("to drain"))
 
-    @action(
-        description=gettext_lazy("Undrain"),
+    @by_dialog(
+        gettext_lazy("Undrain"),
+        gettext_lazy("It fires again from the next instant on; nothing is caught up."),
         icon="play_arrow",
-        permissions=["undrain"],
-        dialog={
-            "title": gettext_lazy("Undrain"),
-            "form_submit_text": gettext_lazy("Undrain"),
-            "description": gettext_lazy("It fires again from the next instant on; nothing is caught up."),
-        },
+        permission="undrain",
     )
     def undrain_one(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         return _one(request, object_id, lifecycle.undrain, _("to fire again"))
 
-    @action(
-        description=gettext_lazy("Give another token"),
+    @by_dialog(
+        gettext_lazy("Give another token"),
+        gettext_lazy(
+            "It learns it with its next delivery. The old one is good until the new one was used, for seven days "
+            "at most."
+        ),
         icon="key",
-        permissions=["rotate"],
-        dialog={
-            "title": gettext_lazy("Give another token"),
-            "form_submit_text": gettext_lazy("Give another token"),
-            "description": gettext_lazy(
-                "It learns it with its next delivery. The old one is good until the new one was used, for seven days "
-                "at most."
-            ),
-        },
+        permission="rotate",
     )
     def rotate_one(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         return _one(request, object_id, lifecycle.rotate, _("gets another token"))
 
-    @action(
-        description=gettext_lazy("Retire"),
+    @by_dialog(
+        gettext_lazy("Retire"),
+        RETIRE_HELP,
         icon="delete_sweep",
-        permissions=["retire"],
-        dialog={
-            "title": gettext_lazy("Retire"),
-            "form_submit_text": gettext_lazy("Retire"),
-            "form_class": RetireForm,
-            "description": RETIRE_HELP,
-        },
+        permission="retire",
+        form_class=RetireForm,
     )
     def retire_one(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         return _one(request, object_id, lifecycle.retire, _("retired"))
