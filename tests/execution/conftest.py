@@ -25,7 +25,7 @@ def anyio_backend() -> str:
 def _nothing_left() -> Iterator[None]:
     """No process of any run outlives its test."""
     yield
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     # What was just killed may still be on its way out.
     while left := [process.pid for process in snapshot() if process.run.startswith(OWN)]:
         assert time.monotonic() < deadline, left

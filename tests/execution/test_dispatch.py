@@ -65,8 +65,11 @@ class Node:
         await until(lambda: name in self.ended)
 
     def began(self) -> str:
-        """The runs that began, in order."""
-        return "".join(record.pipeline for record in self._records() if record.started_at and record.state == "running")
+        """The runs that began, in order. Those that have a place at once have none: their programs are started side by
+        side."""
+        names = [record.pipeline for record in self._records() if record.started_at and record.state == "running"]
+        at_once = self.capacity.limit
+        return "".join(sorted(names[:at_once]) + names[at_once:])
 
     def told(self) -> str:
         """The runs of which the ledger says that they wait."""

@@ -61,7 +61,7 @@ async def test_a_fork_bomb_within_limits_ends(bench: Bench) -> None:
     bomb = "bomb() { bomb & bomb; }; bomb"
     done = await bench.run(pipeline(step(bomb, 1, user=user, processes=40, timeout=3, cpu_seconds=20)))
     assert done.record.state in ("failed", "timed_out")
-    assert wait_until(lambda: _of(user) == 0 if user else True, "nothing of it is left", 10)
+    assert wait_until(lambda: _of(user) == 0 if user else True, "nothing of it is left")
 
 
 async def test_more_files_than_may_be_open(bench: Bench) -> None:
