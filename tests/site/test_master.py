@@ -1,5 +1,6 @@
 """Masters as processes of their own: one leads, another takes over, what etcd has lost comes back, and they stop."""
 
+import re
 import shutil
 import signal
 import sqlite3
@@ -51,8 +52,12 @@ class House:
     def holds(self, key: str) -> bool:
         return self.gateway.get(key) is not None
 
+    def seen(self, name: str) -> int:
+        """The last revision of etcd that a master has told of; it may write itself meanwhile."""
+        return max(map(int, re.findall(r"etcd is at revision (\d+)\n", self.log(name).read_text())), default=0)
+
     def leads(self, name: str, times: int = 1) -> None:
-        wait_until(lambda: self.log(name).read_text().count("leading\n") >= times, f"{name} leads", 30)
+        wait_until(lambda: self.log(name).read_text().count("leading\n") >= times, f"{name} leads")
 
 
 @pytest.fixture
@@ -71,14 +76,14 @@ def _has(house: House, *keys: str) -> Callable[[], bool]:
 def test_one_leads_and_another_takes_over(house: House) -> None:
     first = house.master("first")
     house.leads("first")
-    wait_until(_has(house, KEYS.config(), KEYS.epoch()), "settings and epoch are in etcd", 20)
+    wait_until(_has(house, KEYS.config(), KEYS.epoch()), "settings and epoch are in etcd")
     [present] = house.gateway.snapshot(KEYS.nodes()).items
     assert b'"mode":"master"' in present.value
 
     second = house.master("second")
     wait_until(lambda: house.log("second").exists() and second.poll() is None, "the second has begun")
     first.send_signal(signal.SIGTERM)
-    assert first.wait(10) == 0
+    assert first.wait(120) == 0
     house.leads("second")
 
     third = house.master("third")
@@ -98,14 +103,14 @@ def test_the_original_system_s_flags(house: House) -> None:
     said = ["--node", str(node), "--name", "ignored", "--desc", "in the cellar", "--host", "console", "--port", "80"]
     where = ["--etcd", house.etcd.endpoint, "--config", "/elsewhere/config"]
     house.master("one", *said, *where, ECTS_ETCD_ENDPOINTS="127.0.0.1:1")
-    wait_until(_has(house, keys.node(str(node)), keys.epoch()), "it is there", 30)
+    wait_until(_has(house, keys.node(str(node)), keys.epoch()), "it is there")
 
     def row() -> tuple[str, str, str, int, int]:
         with sqlite3.connect(database) as connection:
             [found] = connection.execute("SELECT name, mode, host, port, online FROM workers_node")
         return tuple(found)
 
-    wait_until(lambda: row() == ("m", "master", "console", 80, 1), "the console shows it", 30)
+    wait_until(lambda: row() == ("m", "master", "console", 80, 1), "the console shows it")
     second = str(uuid.uuid4())
     house.master("two", "--node", second, "--name", "two", "--desc", "below", *where, ECTS_ETCD_ENDPOINTS="127.0.0.1:1")
 
@@ -114,17 +119,17 @@ def test_the_original_system_s_flags(house: House) -> None:
             rows = connection.execute("SELECT name, description FROM workers_node WHERE mode = 'master'").fetchall()
         return ("two", "below") in rows
 
-    wait_until(described, "the second is shown with what it said", 30)
+    wait_until(described, "the second is shown with what it said")
 
 
 def test_what_etcd_has_lost_comes_back_at_once(house: House) -> None:
     house.master("one")
-    wait_until(_has(house, KEYS.config(), KEYS.epoch()), "settings and epoch are in etcd", 20)
+    wait_until(_has(house, KEYS.config(), KEYS.epoch()), "settings and epoch are in etcd")
     before = house.gateway.get(KEYS.epoch())
     house.etcd.kill()
     house.etcd.wipe()
     house.etcd.start()
-    wait_until(_has(house, KEYS.config(), KEYS.epoch()), "settings and a new epoch are in etcd", 30)
+    wait_until(_has(house, KEYS.config(), KEYS.epoch()), "settings and a new epoch are in etcd")
     assert house.gateway.get(KEYS.epoch()).value != before.value
 
 
@@ -141,34 +146,34 @@ def _stays_gone(house: House, key: str) -> bool:
 def test_an_etcd_that_went_back_is_noticed(house: House) -> None:
     data, copy = house.directory / "etcd" / "data", house.directory / "copy"
     house.master("one")
-    wait_until(_has(house, KEYS.config(), KEYS.epoch()), "settings and epoch are in etcd", 20)
+    wait_until(_has(house, KEYS.config(), KEYS.epoch()), "settings and epoch are in etcd")
     # The first resync may be under way still, and would put the settings back.
-    wait_until(lambda: _stays_gone(house, KEYS.config()), "nothing puts the settings back", 20)
+    wait_until(lambda: _stays_gone(house, KEYS.config()), "nothing puts the settings back")
     house.etcd.kill()
     shutil.copytree(data, copy)
     house.etcd.start()
     epoch = house.gateway.get(KEYS.epoch())
     last = house.gateway.transact([], [Put("/elsewhere", b"later")]).revision
-    wait_for_line(house.log("one"), f"etcd is at revision {last}")
+    wait_until(lambda: house.seen("one") >= last, "the master has seen that")
     assert not house.holds(KEYS.config()), "it is published again for another reason"
     house.etcd.kill()
     shutil.rmtree(data)
     copy.rename(data)
     house.etcd.start()
     wait_for_line(house.log("one"), "etcd has lost what it held")
-    wait_until(_has(house, KEYS.config()), "the settings are back", 20)
+    wait_until(_has(house, KEYS.config()), "the settings are back")
     assert house.gateway.get(KEYS.epoch()).value != epoch.value, "what was claimed since then is not known any more"
 
 
 def test_an_epoch_in_which_a_worker_saw_etcd_go_back_is_replaced(house: House) -> None:
     house.master("one")
-    wait_until(_has(house, KEYS.epoch()), "there is an epoch", 20)
+    wait_until(_has(house, KEYS.epoch()), "there is an epoch")
     epoch = house.gateway.get(KEYS.epoch())
     report = (
         f"from workers.models import Node; Node.objects.create(name='n', void_epoch={decode_epoch(epoch.value).id})"
     )
     assert manage(house.directory, "shell", "-c", report).returncode == 0
-    wait_until(lambda: house.gateway.get(KEYS.epoch()).value != epoch.value, "a new epoch has begun", 20)
+    wait_until(lambda: house.gateway.get(KEYS.epoch()).value != epoch.value, "a new epoch has begun")
     assert not decode_epoch(house.gateway.get(KEYS.epoch()).value).first, "its claims have to wait"
 
 
@@ -179,6 +184,6 @@ def test_it_stops_although_the_database_is_locked(house: House) -> None:
         master = house.master("one")
         house.leads("one")
         master.send_signal(signal.SIGTERM)
-        master.wait(12)
+        master.wait(60)
     finally:
         database.close()
