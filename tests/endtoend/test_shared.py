@@ -3,6 +3,7 @@
 import secrets
 from datetime import timedelta
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,17 @@ def nodes(ects: Installation) -> list[str]:
     return [node["id"] for node in ects.nodes() if node["name"] in names]
 
 
+def told(ects: Installation, pipeline: str, seconds: int) -> list[dict[str, Any]]:
+    """All rows, once nothing is going and none is missing: one node may tell of its own later than the other."""
+
+    def probe() -> list[dict[str, Any]]:
+        rows = ects.runs(pipeline)
+        is_over = all(row["state"] != "running" for row in rows)
+        return rows if is_over and expected(rows, seconds) else []
+
+    return wait_for("the ledger is complete", probe)
+
+
 def expected(rows: list[dict[str, str]], seconds: int) -> bool:
     """The rows stand for every instant once, without a hole."""
     instants = sorted(instant(row["scheduled_at"]) for row in rows)
@@ -30,14 +42,13 @@ def expected(rows: list[dict[str, str]], seconds: int) -> bool:
 @pytest.mark.parametrize("placement", ["one_sticky", "one_spread"])
 def test_each_fire_runs_on_one_node(ects: Installation, nodes: list[str], placement: str) -> None:
     step = {"task": ects.task("shell", "echo fence=$ECTS_FENCE")}
-    pipeline = ects.pipeline("* * * * * *", [step], nodes=nodes, placement=placement)
+    # A slow machine may take longer than a second for a run; what is skipped for that is not what is tested.
+    pipeline = ects.pipeline("* * * * * *", [step], nodes=nodes, placement=placement, overlap="allow")
     ects.ended(pipeline, FIRES, 60)
     if placement == "one_spread":
         wait_for("each has had its turn", lambda: {row["node"] for row in ects.runs(pipeline)} == set(nodes), 60)
     ects.disable(pipeline)
-    wait_for("nothing is running", lambda: not ects.runs(pipeline, state="running"))
-    rows = ects.runs(pipeline)
-    assert expected(rows, 1), rows
+    rows = told(ects, pipeline, 1)
     assert {row["state"] for row in rows} == {"succeeded"}, rows
     ran_on = {row["node"] for row in rows}
     assert len(ran_on) == (2 if placement == "one_spread" else 1)
@@ -62,15 +73,17 @@ def test_a_fire_is_skipped_while_another_node_still_runs_the_one_before(ects: In
     )
     skipped = wait_for("fires are skipped", lambda: (r := ects.runs(pipeline, state="skipped")) and len(r) > 4 and r)
     assert {row["reason"] for row in skipped} == {"the previous run was still going"}
+    wait_for("the one that runs is told", lambda: ects.runs(pipeline, state="running"))
     assert len(ects.runs(pipeline, state="running")) == 1
     flag.touch()
     ects.ended(pipeline, 1)
     ects.disable(pipeline)
-    assert expected(ects.runs(pipeline), 1)
+    told(ects, pipeline, 1)
 
 
 def test_a_change_of_placement_neither_doubles_nor_loses_a_fire(ects: Installation, nodes: list[str]) -> None:
-    pipeline = ects.pipeline("*/2 * * * * *", [{"task": ects.task("shell", "true")}], nodes=nodes)
+    steps = [{"task": ects.task("shell", "true")}]
+    pipeline = ects.pipeline("*/2 * * * * *", steps, nodes=nodes, overlap="allow")
     ects.ended(pipeline, 2 * 2)
     reply = ects.api.patch(f"pipelines/{pipeline}/", json={"placement": "one_spread"})
     assert reply.status_code == 200, reply.text
@@ -82,10 +95,13 @@ def test_a_change_of_placement_neither_doubles_nor_loses_a_fire(ects: Installati
 
     wait_for("the change takes effect", shared, 60)
     ects.disable(pipeline)
-    wait_for("nothing is running", lambda: not ects.runs(pipeline, state="running"))
-    rows = ects.runs(pipeline)
-    everywhere = [row for row in rows if not row["shared"]]
-    once = [row for row in rows if row["shared"]]
-    for node in nodes:
-        assert expected([row for row in everywhere if row["node"] == node] + once, 2)
+
+    def complete() -> list[dict[str, str]]:
+        """All rows, once nothing is going and each node has an entry of its own or a shared one for every instant."""
+        rows = ects.runs(pipeline)
+        of_each = [[row for row in rows if row["shared"] or row["node"] == node] for node in nodes]
+        is_over = all(row["state"] != "running" for row in rows)
+        return rows if is_over and all(expected(found, 2) for found in of_each) else []
+
+    rows = wait_for("the ledger is complete", complete)
     assert {row["state"] for row in rows} == {"succeeded"}
