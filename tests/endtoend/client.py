@@ -12,7 +12,7 @@ import httpx
 T = TypeVar("T")
 
 
-def wait_for(what: str, probe: Callable[[], T], timeout: float = 30.0) -> T:
+def wait_for(what: str, probe: Callable[[], T], timeout: float = 60.0) -> T:
     """The first true answer of ``probe``; fails with ``what`` and the last answer after ``timeout`` seconds."""
     deadline = time.monotonic() + timeout
     answer: Any = None
@@ -35,7 +35,7 @@ class Client:
         self.url = url
         # No connection is kept: the server may close one that is idle just as a request is sent.
         limits = httpx.Limits(max_keepalive_connections=0)
-        self.api = httpx.Client(base_url=f"{url}/api/v1/", timeout=10, limits=limits)
+        self.api = httpx.Client(base_url=f"{url}/api/v1/", timeout=30, limits=limits)
         self.node = ""
         """The id of the worker that pipelines are bound to unless told otherwise."""
 
@@ -99,7 +99,7 @@ class Client:
     def runs(self, pipeline: str, **parameters: Any) -> list[dict[str, Any]]:
         return self.listed("runs/", pipeline=pipeline, **parameters)
 
-    def ended(self, pipeline: str, count: int = 1, timeout: float = 30.0) -> list[dict[str, Any]]:
+    def ended(self, pipeline: str, count: int = 1, timeout: float = 60.0) -> list[dict[str, Any]]:
         """At least ``count`` ended runs, newest first."""
 
         def probe() -> list[dict[str, Any]]:
@@ -116,4 +116,4 @@ class Client:
     def run_now(self, pipeline: str, environment: dict[str, str] | None = None) -> dict[str, Any]:
         """Runs by hand and waits for the end."""
         [run] = self.post(f"pipelines/{pipeline}/run/", {"environment": environment or {}}, 202)["runs"]
-        return wait_for("the run ends", lambda: (r := self.get(f"runs/{run}/"))["state"] != "running" and r, 30)
+        return wait_for("the run ends", lambda: (r := self.get(f"runs/{run}/"))["state"] != "running" and r)

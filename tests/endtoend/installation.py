@@ -4,7 +4,6 @@ import contextlib
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,14 +13,15 @@ import httpx
 
 from tests.endtoend import databases
 from tests.endtoend.client import Client, wait_for
+from tests.etcd_server import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """For a server that may be away for a while: of those that no outgoing connection takes meanwhile."""
+    [port] = free_ports(1)
+    return port
 
 
 class Installation(Client):
@@ -77,10 +77,10 @@ class Installation(Client):
         for worker in self.workers:
             worker.send_signal(signal.SIGTERM)
         for worker in self.workers:
-            worker.wait(30)
+            worker.wait(120)
         if self.process is not None:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(40)
+            self.process.wait(120)
         self.api.close()
 
     def add_worker(self, name: str) -> subprocess.Popen[bytes]:

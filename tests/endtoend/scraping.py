@@ -24,7 +24,7 @@ def address(ects: Installation, process: Process) -> str:
 
 def exposition(ects: Installation, process: Process) -> str:
     """The text of its /metrics."""
-    reply = httpx.get(f"{address(ects, process)}/metrics", timeout=10)
+    reply = httpx.get(f"{address(ects, process)}/metrics", timeout=30)
     assert reply.status_code == 200, reply.text
     return reply.text
 

@@ -102,7 +102,7 @@ def _furnish(ects: Installation) -> None:
     subprocess.run([sys.executable, "-m", "tests.endtoend.demonstration"], cwd=ROOT, env=environment, check=True)
     away = ects.workers.pop()
     away.send_signal(signal.SIGTERM)
-    away.wait(30)
+    away.wait(120)
     wait_for("one is away", lambda: [node for node in ects.nodes() if node["status"] != "online"])
     wait_for(
         "all is published",

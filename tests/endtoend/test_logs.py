@@ -10,8 +10,8 @@ PARTS = ("web", "master", "worker")
 
 
 def _said(ects: Installation) -> list[tuple[str, str]]:
-    """The lines of the family's members, with who said them."""
-    lines = (line.partition(" | ") for line in ects.log.read_text().splitlines())
+    """The lines of the family's members, with who said them; the last one may not be whole yet."""
+    lines = (line.partition(" | ") for line in ects.log.read_text().rpartition("\n")[0].split("\n"))
     return [(who.strip(), words) for who, bar, words in lines if bar and who.strip() in PARTS]
 
 

@@ -26,7 +26,7 @@ def _grown(ects: Installation, process: Process, sample: tuple[str, ...], since:
 
 @pytest.mark.parametrize("process", PROCESSES)
 def test_alive_and_ready(ects: Installation, process: Process) -> None:
-    assert httpx.get(f"{address(ects, process)}/healthz").text == "ok\n"
+    assert httpx.get(f"{address(ects, process)}/healthz", timeout=30).text == "ok\n"
     said = wait_for("it is ready", lambda: (said := readiness(ects, process)) and said["ready"] and said)
     assert said["status"] == 200
     assert said["etcd"] == "ok"
@@ -49,7 +49,7 @@ def test_fires_are_counted_by_how_they_ended(ects: Installation) -> None:
     assert after[late] > before[late], "nothing begins before its instant"
     assert after["ects_worker_capacity",] == 256
     assert 0 < after["ects_lease_remaining_seconds", "presence"] <= 10
-    assert after["ects_delivered_records_total",] > before["ects_delivered_records_total",]
+    _grown(ects, "worker", ("ects_delivered_records_total",), before["ects_delivered_records_total",])
 
 
 def test_claims_are_counted(ects: Installation) -> None:
@@ -87,7 +87,7 @@ def _unready(ects: Installation, part: str) -> dict[str, object]:
 
     def probe() -> dict[str, object] | None:
         said = readiness(ects, "worker")
-        return said if said["status"] == 503 and said[part] != "ok" else None
+        return said if said.get("status") == 503 and said[part] != "ok" else None
 
     return wait_for(f"the worker misses {part}", probe, 90) or {}
 
@@ -110,8 +110,10 @@ def test_the_console_is_away(ects: Installation) -> None:
         assert waiting["ects_console_reached",] == 0
     wait_for("it is back", lambda: readiness(ects, "worker").get("ready"), 60)
     ects.disable(pipeline)
-    wait_for("all is delivered", lambda: scrape(ects, "worker")["ects_journal_backlog_records",] == 0)
-    assert scrape(ects, "worker")["ects_journal_oldest_seconds",] == 0
+    delivered = wait_for(
+        "all is delivered", lambda: (now := scrape(ects, "worker"))["ects_journal_backlog_records",] == 0 and now
+    )
+    assert delivered["ects_journal_oldest_seconds",] == 0
 
 
 def test_etcd_is_away(ects: Installation) -> None:
@@ -133,8 +135,7 @@ def test_the_master_tells_of_its_duties(ects: Installation) -> None:
     before = scrape(ects, "master")
     ects.pipeline("@manual", [{"task": ects.task("shell", "true")}])
     _grown(ects, "master", ("ects_resync_seconds_count",), before["ects_resync_seconds_count",])
-    after = scrape(ects, "master")
-    assert after["ects_outbox_pending",] == 0
+    after = wait_for("all is published", lambda: (now := scrape(ects, "master"))["ects_outbox_pending",] == 0 and now)
     assert after["ects_database_reached",] == 1
     assert 0 < after["ects_lease_remaining_seconds", "election"] <= 5
 

@@ -30,7 +30,7 @@ def test_etcd_stopped_while_saving(ects: Installation) -> None:
         assert took < 5
     finally:
         os.kill(etcd, signal.SIGCONT)
-    wait_for("published by itself", lambda: ects.get(f"pipelines/{pipeline}/")["published"], 5)
+    wait_for("published by itself", lambda: ects.get(f"pipelines/{pipeline}/")["published"])
     ects.disable(pipeline)
 
 
@@ -40,7 +40,7 @@ def test_etcd_wiped_while_firing(ects: Installation) -> None:
     etcd = ects.child(ETCD)
     os.kill(etcd, signal.SIGKILL)
     shutil.rmtree(data, ignore_errors=True)
-    wait_for("etcd is back", ects.is_ready, 30)
+    wait_for("etcd is back", ects.is_ready)
     before = len(ects.ended(pipeline))
     ects.ended(pipeline, before + 3)
 
@@ -57,7 +57,7 @@ def test_etcd_wiped_while_firing(ects: Installation) -> None:
         30,
     )
     ects.disable(pipeline)
-    wait_for("no run for three seconds", lambda: ects.quiet(pipeline, 3), 30)
+    wait_for("no run for three seconds", lambda: ects.quiet(pipeline, 3))
 
 
 def test_a_command_to_a_disabled_pipeline_runs(ects: Installation) -> None:

@@ -28,7 +28,7 @@ def etcd(ects: Installation) -> Iterator[SyncEtcd]:
 
 def _page(ects: Installation, node: str) -> str:
     """The node's page in the admin, as a signed-in person sees it."""
-    with httpx.Client(base_url=ects.url, follow_redirects=True, timeout=10) as browser:
+    with httpx.Client(base_url=ects.url, follow_redirects=True, timeout=30) as browser:
         form = browser.get("/admin/login/").text
         token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', form)
         assert token
@@ -72,7 +72,7 @@ def test_forged_altered_replayed_and_copied_documents(ects: Installation, etcd: 
     for reason in reasons:
         wait_for(f"the page says: {reason}", lambda reason=reason: reason in _page(ects, node))
     wait_for("the replay is named", lambda: "it is older (generation" in ects.log.read_text())
-    assert command in _page(ects, node)
+    wait_for("the command is named", lambda: command in _page(ects, node))
     runs = len(ects.ended(pipeline))
     ects.ended(pipeline, runs + 2)
     assert not proof.exists()

@@ -51,7 +51,7 @@ def test_a_node_is_added_revoked_and_joins_again(ects: Installation, page: Page,
     expect(page.get_by_role("alert").first).to_contain_text("Its token is revoked")
 
     os.kill(worker.pid, signal.SIGTERM)
-    worker.wait(30)
+    worker.wait(120)
     ects.workers.remove(worker)
     line = _add(ects, page, f"?node={node}")
     options = shlex.split(line["options"])

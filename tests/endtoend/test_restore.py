@@ -40,7 +40,7 @@ def it(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Installation]
 def manage(it: Installation, *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "manage.py", *words]
     return subprocess.run(
-        command, cwd=ROOT, env=it.environment, capture_output=True, text=True, timeout=120, check=False
+        command, cwd=ROOT, env=it.environment, capture_output=True, text=True, timeout=240, check=False
     )
 
 
@@ -102,7 +102,7 @@ def lose_everything(it: Installation) -> None:
     """The console's machine is gone, but for its name; the worker on it comes back with a journal that is cut."""
     assert it.process is not None
     it.process.terminate()
-    it.process.wait(40)
+    it.process.wait(120)
     if url := it.environment.get("ECTS_DATABASE_URL", ""):
         name = databases.name_of(url)
         databases.execute(url, f"DROP DATABASE {name}")

@@ -67,14 +67,19 @@ def half_closed(port: int) -> int:
     return sum(fields[3] == CLOSE_WAIT and int(fields[1].rpartition(":")[2], 16) == port for fields in lines)
 
 
-def test_a_follower_gets_each_byte_once_over_several_streams(ects: Installation, browser: httpx.Client) -> None:
-    run = begin(ects, f'for n in $(seq {LINES}); do echo "line $n é"; sleep 0.15; done')
+def test_a_follower_gets_each_byte_once_over_several_streams(
+    ects: Installation, browser: httpx.Client, tmp_path: Path
+) -> None:
+    polled_at = tmp_path / "polled"
+    hold = f"[ $n != {LINES} ] || until [ -e {polled_at} ]; do sleep 0.05; done"
+    run = begin(ects, f'for n in $(seq {LINES}); do {hold}; echo "line $n é"; sleep 0.15; done')
     told, over = events(browser, run, most=2)
     assert not over
     assert told[-1]["state"] == "running"
     # Meanwhile another, by polling, in the middle of it.
     polled = browser.get(f"/admin/logs/run/{run}/poll/", params={"cursor": told[-1]["cursor"]}).json()
     assert polled["state"] == "running"
+    polled_at.touch()
     while not over:
         more, over = events(browser, run, told[-1]["cursor"])
         told += more
@@ -93,7 +98,9 @@ def test_streams_are_bounded_and_their_places_come_back(ects: Installation, brow
 
     def open_many(stack: ExitStack) -> list[int]:
         """Two web processes with 24 places each; which of them answers is the kernel's choice."""
-        clients = [stack.enter_context(httpx.Client(base_url=ects.url, cookies=browser.cookies)) for _ in range(60)]
+        clients = [
+            stack.enter_context(httpx.Client(base_url=ects.url, cookies=browser.cookies, timeout=30)) for _ in range(60)
+        ]
         return [stack.enter_context(client.stream("GET", url)).status_code for client in clients]
 
     with ExitStack() as stack:
@@ -104,10 +111,10 @@ def test_streams_are_bounded_and_their_places_come_back(ects: Installation, brow
         assert browser.get("/admin/logs/run/").status_code == 200
 
     for _ in range(2):
-        wait_for("the console has let go of those that left", lambda: not half_closed(ects.port), 30)
+        wait_for("the console has let go of those that left", lambda: not half_closed(ects.port))
         with ExitStack() as stack:
             assert open_many(stack).count(200) >= 24
-    wait_for("the console has let go of those that left", lambda: not half_closed(ects.port), 30)
+    wait_for("the console has let go of those that left", lambda: not half_closed(ects.port))
     ects.post(f"runs/{run}/kill/", {}, 202)
     told, over = events(browser, run)
     assert over
