@@ -70,7 +70,7 @@ async def settle(turns: int = 20) -> None:
         await asyncio.sleep(0)
 
 
-async def until(condition: Callable[[], bool], deadline: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], deadline: float = 60.0) -> None:
     """Returns as soon as ``condition`` holds; fails the test after ``deadline`` real seconds."""
     async with asyncio.timeout(deadline):
         while not condition():

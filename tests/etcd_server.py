@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-START_TIMEOUT = 20.0
+START_TIMEOUT = 60.0
 """Seconds an etcd may take to answer after its start; CI's machines are slow."""
 
 
@@ -24,8 +24,9 @@ def binary() -> str:
     return os.environ.get("ECTS_TEST_ETCD") or shutil.which("etcd") or "/usr/bin/etcd"
 
 
-def wait_until(condition: Callable[[], Any], what: str, timeout: float = 10.0) -> Any:
-    """The condition's first true value. Raises AssertionError when there is none within ``timeout`` seconds."""
+def wait_until(condition: Callable[[], Any], what: str, timeout: float = 60.0) -> Any:
+    """The condition's first true value. Raises AssertionError when there is none within ``timeout`` seconds: a patience
+    that only a failure uses up, for beside other tests a machine is slow."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         value = condition()

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 async def events(watch: AsyncGenerator[Batch, None], last: int) -> list[Event]:
     """The events up to the revision ``last``, which is checked to arrive whole and in order."""
     found: list[Event] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not found or found[-1].item.mod_revision < last:
             batch = await anext(watch)
             if batch.events:
@@ -163,7 +163,7 @@ async def test_closing_the_client_ends_its_watches(live_store: Harness) -> None:
     idle = live_store.gateway.watch(live_store.prefix, start)
     await anext(idle)
     await live_store.gateway.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await waiting
         await _drain(idle)
 

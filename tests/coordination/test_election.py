@@ -172,7 +172,7 @@ async def test_an_absent_store_is_waited_for(contest: Contest) -> None:
 async def test_work_that_ends_ends_the_candidacy(contest: Contest) -> None:
     first, second = [await contest.enter(name) for name in "ab"]
     first.finish.set_result(None)
-    await asyncio.wait_for(first.task, 5)
+    await asyncio.wait_for(first.task, 60)
     await settle()
     assert second.leading
 
@@ -181,7 +181,7 @@ async def test_an_error_of_the_work_is_raised_after_resigning(contest: Contest) 
     first, second = [await contest.enter(name) for name in "ab"]
     first.finish.set_exception(Unavailable("of the work, not of the election"))
     with pytest.raises(Unavailable, match="of the work"):
-        await asyncio.wait_for(first.task, 5)
+        await asyncio.wait_for(first.task, 60)
     await settle()
     assert second.leading
 

@@ -14,15 +14,15 @@ import pytest
 from coordination.errors import DeadlineExceeded, Unavailable
 from coordination.etcd import AsyncEtcd, SyncEtcd
 from coordination.etcd import etcd_pb2 as pb
-from coordination.gateway import Batch, EtcdSettings, Put
+from coordination.gateway import CALL_TIMEOUT, Batch, EtcdSettings, Put
 from tests.coordination.stores import Threaded, put
 from tests.etcd_server import EtcdServer, free_ports
 
 pytestmark = pytest.mark.anyio
 
 DEADLINE = 0.5
-GUARD = 3.0
-"""Seconds after which a call is taken to ignore its deadline; generous, since CI's machines are slow."""
+GUARD = 0.9 * CALL_TIMEOUT
+"""Seconds after which a call is taken to ignore its deadline: as much as tells it from one that was given none."""
 
 CALLS: dict[str, Callable[[Any], Awaitable[Any]]] = {
     "get": lambda g: g.get("a", timeout=DEADLINE),

@@ -198,16 +198,18 @@ async def test_a_real_etcd_that_stops_for_longer_than_the_lease(own_etcd: EtcdSe
     loop = asyncio.get_running_loop()
     keeper = LeaseKeeper(client, 1, granted, clock=loop.time, on_lost=lost.set)
     running = asyncio.create_task(keeper.run())
-    await until(lambda: len(leases) == 1)
+    await until(lambda: bool(leases))
     own_etcd.pause()
-    deadline = keeper.deadline
-    await asyncio.wait_for(lost.wait(), 10)
+    # A second is short: on a slow machine there may have been others before.
+    lost.clear()
+    before, deadline = len(leases), keeper.deadline
+    await asyncio.wait_for(lost.wait(), 60)
     assert loop.time() >= deadline
     own_etcd.resume()
-    await until(lambda: len(leases) == 2)
-    item = await client.get("/me")
-    assert item is not None
-    assert item.lease == leases[1].id
+    await until(lambda: len(leases) > before)
+    async with asyncio.timeout(60):
+        while (item := await client.get("/me")) is None or item.lease != leases[-1].id:
+            await asyncio.sleep(0.02)
     await keeper.aclose()
     await running
     assert await client.get("/me") is None

@@ -31,7 +31,7 @@ async def listening(make: Callable[[], Awaitable[Page]] = hello, token: str = ""
             return True
         return False
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not await answers():
             await asyncio.sleep(0.01)
     try:
@@ -46,7 +46,7 @@ async def said(port: int, request: bytes) -> str:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(request)
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             return (await reader.read()).decode()
     except ConnectionError:
         return ""

@@ -9,7 +9,7 @@ from tests.site.processes import ROOT
 
 def test_what_is_seen_in_a_world_of_its_own() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.faults.tour"], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-m", "tests.faults.tour"], cwd=ROOT, capture_output=True, text=True, timeout=240, check=False
     )
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)

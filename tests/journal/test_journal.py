@@ -82,7 +82,7 @@ async def main():
     os.kill(os.getpid(), 9)
 asyncio.run(main())
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, env=os.environ)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=240, env=os.environ)
     assert (done.stdout, done.returncode) == ("durable\n", -9), done.stderr
     store = Store(tmp_path / "journal.db")
     assert store.backlog().records == 200

@@ -43,7 +43,7 @@ async def break_disk(journal: Journal, how: str) -> None:
     """With as little room as there is; what is free inside the file is used up first."""
     db(journal).execute(how)
     await journal.state(*(run(f"filler {number}" * 20, "succeeded") for number in range(400)))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not journal.is_in_need:
             await journal.state(run("more" * 500, "succeeded"))
 
@@ -58,7 +58,7 @@ def db(journal: Journal) -> sqlite3.Connection:
 
 
 async def recovered(journal: Journal) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while journal.incidents():
             await asyncio.sleep(0.01)
 
@@ -104,22 +104,22 @@ async def test_what_must_be_durable_waits(journal: Journal) -> None:
     later = datetime.now(UTC) + timedelta(hours=1)
     taken = asyncio.create_task(journal.take_command("c", later))
     own = asyncio.create_task(journal.state(run("e")))
-    await asyncio.wait_for(own, 5)
+    await asyncio.wait_for(own, 60)
     assert not begun.done()
     assert not taken.done()
     cure(journal)
-    await asyncio.wait_for(begun, 5)
-    assert await asyncio.wait_for(taken, 5)
+    await asyncio.wait_for(begun, 60)
+    assert await asyncio.wait_for(taken, 60)
     assert await journal.take_command("c", later) is False
 
 
 async def test_deliveries_go_on(journal: Journal) -> None:
     await journal.state(applied(1))
     await break_disk(journal, REFUSALS[1])
-    batch = await asyncio.wait_for(journal.next_batch("state"), 5)
+    batch = await asyncio.wait_for(journal.next_batch("state"), 60)
     assert batch is not None
     assert records.decode_record(batch.records[0]) == applied(1)
-    await asyncio.wait_for(journal.acknowledge(batch.stream, 1), 5)
+    await asyncio.wait_for(journal.acknowledge(batch.stream, 1), 60)
 
 
 async def test_too_much_is_dropped_and_counted(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,9 +139,9 @@ async def test_closing_with_a_full_disk_ends(journal: Journal, tmp_path: Path) -
     await break_disk(journal, REFUSALS[1])
     waiting = asyncio.create_task(journal.take_command("c", NOON))
     await journal.state(applied(1))
-    await asyncio.wait_for(journal.close(), 5)
+    await asyncio.wait_for(journal.close(), 60)
     with pytest.raises(OSError, match="cannot be written"):
-        await asyncio.wait_for(waiting, 5)
+        await asyncio.wait_for(waiting, 60)
     again = await reopened(tmp_path / "journal.db")
     journal._writer = again._writer  # for the fixture to close
 
@@ -195,7 +195,7 @@ async def test_damage_while_it_runs(journal: Journal, tmp_path: Path, share: flo
     destroy(path, range(int(pages * share), int(pages * share) + 2))
     db(journal).execute("PRAGMA cache_size = 0")
     told: list[records.Record] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not any("was damaged" in sentence for sentence in journal.incidents()):
             with suppress(sqlite3.Error):
                 await taken_in(journal, told)
@@ -245,7 +245,7 @@ async def test_a_replacement_that_cannot_be_made_is_tried_again(
         return salvage(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(journal_writer, "salvage", refuse)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not any("was damaged" in sentence for sentence in journal.incidents()):
             await journal.state(applied(1))
     await journal.state(applied(2))

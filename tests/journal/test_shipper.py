@@ -157,7 +157,7 @@ async def shipping(
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.005)
 
@@ -249,7 +249,7 @@ async def test_a_stopping_worker_waits_for_no_console_that_hangs(tmp_path: Path,
     await journal.open()
     await journal.state(AppliedRecord(pipeline="p", generation=1))
     for seconds, left in ((0.1, 1), (10, 0)):
-        async with aclosing(Direct({}, QuickClock())) as courier, asyncio.timeout(20):
+        async with aclosing(Direct({}, QuickClock())) as courier, asyncio.timeout(60):
             await Shipper(journal, Recipient(url), courier, QuickClock(), NodeReport, Observed()).drain(seconds)
         assert journal.backlog().records == left
         state.wakes.set()

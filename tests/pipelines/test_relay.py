@@ -144,7 +144,7 @@ def test_saving_while_etcd_is_down_and_publishing_when_it_is_back(console):
         publishing.relay_pending()
     finally:
         console.etcd.start()
-    wait_until(lambda: publishing.relay_pending() and pipeline.is_published(), "published by itself", 10)
+    wait_until(lambda: publishing.relay_pending() and pipeline.is_published(), "published by itself")
     assert console.document(node, pipeline.pk).steps[0].task.content == "echo new"
 
 

@@ -125,11 +125,11 @@ def test_a_watcher_that_is_to_look_again_shows_all_of_it_once_more() -> None:
         watcher = Watcher(gateway, keys.nodes(), follower, SystemClock())
         running = asyncio.create_task(watcher.run())
         for _ in range(2):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 await follower.seen.wait()
             follower.seen.clear()
             watcher.look_again()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await follower.seen.wait()
         running.cancel()
         assert len(follower.snapshots) == 3

@@ -42,7 +42,7 @@ def mariadb_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     assert url.startswith("mysql://"), url
     yield url.partition("unix_socket=")[2]
     process.stdin.close()
-    assert process.wait(30) == 0
+    assert process.wait(120) == 0
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ LOAD = "import importlib, sys; [importlib.import_module(name) for name in sys.ar
 def test_each_can_be_loaded() -> None:
     names = [f"bench.{path.stem}" for path in sorted((ROOT / "bench").glob("[a-z]*.py"))]
     done = subprocess.run(
-        [sys.executable, "-c", LOAD, *names], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", LOAD, *names], cwd=ROOT, capture_output=True, text=True, timeout=240, check=False
     )
     assert done.stdout.strip() == str(len(names)), done.stderr
     assert len(names) > 10

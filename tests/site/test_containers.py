@@ -33,7 +33,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of docker/ with what ``docker/prepare`` makes."""
     directory = tmp_path_factory.mktemp("docker")
     shutil.copy(DOCKER / "prepare", directory)
-    subprocess.run([directory / "prepare"], check=True, capture_output=True, timeout=60)
+    subprocess.run([directory / "prepare"], check=True, capture_output=True, timeout=240)
     return directory
 
 
@@ -114,7 +114,7 @@ def test_what_backup_writes_restore_reads_and_nothing_is_left(prepared: Path, tm
             "ECTS_ADMIN_PASSWORD_FILE": str(secrets / "admin_password"),
             "TMPDIR": str(scratch),
         }
-        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=60, **options)
+        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=240, **options)
 
     restore = DOCKER / "ects-restore"
     assert run([*OURS["setup"]["command"][:3]], "old").returncode == 0
@@ -145,7 +145,7 @@ def test_what_is_prepared_is_for_nobody_else_and_stays(prepared: Path) -> None:
     assert stat.S_IMODE((secrets / "etcd_ca.key").stat().st_mode) == 0o600
     assert (secrets / "mariadb_password").read_text().strip() in (secrets / "database_url").read_text()
     before = {path.name: path.read_bytes() for path in secrets.iterdir()}
-    subprocess.run([prepared / "prepare"], check=True, capture_output=True, timeout=60)
+    subprocess.run([prepared / "prepare"], check=True, capture_output=True, timeout=240)
     assert {path.name: path.read_bytes() for path in secrets.iterdir()} == before
 
 
@@ -157,7 +157,7 @@ def test_its_command_is_one_of_ours(name: str, tmp_path: Path) -> None:
         checked = [sys.executable, "-m", "gunicorn", "--check-config", *command[1:]]
     else:
         checked = [sys.executable, *command[1:], "--help"]
-    done = subprocess.run(checked, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(checked, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
 
 
@@ -181,7 +181,7 @@ def etcd(prepared: Path, tmp_path: Path) -> Iterator[EtcdSettings]:
         process = subprocess.Popen([binary()], env=environment, stdout=log, stderr=log)
     try:
         with closing(EtcdAccounts(settings)) as accounts:
-            wait_until(lambda: _is_open(accounts), f"etcd answers, see {tmp_path}/etcd.log", 20)
+            wait_until(lambda: _is_open(accounts), f"etcd answers, see {tmp_path}/etcd.log")
         yield settings
     finally:
         process.kill()
@@ -210,7 +210,7 @@ def test_setup_runs_twice_and_leaves_one_token(prepared: Path, etcd: EtcdSetting
     }
     texts = set()
     for _ in range(2):
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240)
         assert done.returncode == 0, done.stderr
         assert (secrets / "admin_password").read_text().strip() not in done.stdout
         texts.add(token.read_text())

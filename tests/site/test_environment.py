@@ -146,6 +146,6 @@ def test_gunicorn_logs_as_json_too(tmp_path: Path) -> None:
         command = [sys.executable, "-m", "gunicorn", "ects_site.wsgi", "--logger-class", "ects_site.web_log.Logger"]
         command += ["--bind", f"127.0.0.1:{taken.getsockname()[1]}", "--no-control-socket", "--log-level", "warning"]
         env = clean(tmp_path, ECTS_LOG_FORMAT="json")
-        said = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False)
+        said = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=240, check=False)
     lines = [json.loads(line) for line in said.stderr.splitlines()]
     assert any("in use" in line["message"] and line["level"] == "ERROR" for line in lines), lines

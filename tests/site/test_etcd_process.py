@@ -34,12 +34,12 @@ def _started(directory: Path):
             return False
 
     try:
-        etcd_server.wait_until(answers, "etcd answers", 20)
+        etcd_server.wait_until(answers, "etcd answers")
         yield gateway
     finally:
         gateway.close()
         process.terminate()
-        process.wait(20)
+        process.wait(120)
 
 
 def test_ports_are_chosen_once_on_the_loopback(tmp_path: Path) -> None:

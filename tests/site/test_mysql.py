@@ -53,7 +53,7 @@ def url(mariadb_socket: str) -> Iterator[str]:
 def said(url: str, directory: Path, script: str) -> list[str]:
     command = [sys.executable, "manage.py", "shell", "-v", "0", "-c", script]
     env = environment(directory, ECTS_DATABASE_URL=url)
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 

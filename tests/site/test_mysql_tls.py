@@ -71,7 +71,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
         yield Guarded(database, authority.issue("client", "clientAuth"), stranger)
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(120)
 
 
 def _is_ready(socket: Path) -> bool:

@@ -72,7 +72,7 @@ def test_two_hosts_of_one_cluster(tmp_path: Path, database: dict[str, Any], clus
             assert _sign_in(first).status_code == 200
         assert "nothing is changed" not in second.log.read_text()
         first.process.send_signal(signal.SIGTERM)
-        assert first.process.wait(40) == 0
+        assert first.process.wait(120) == 0
         assert mentioning(str(first_place / "var")) == []
     _change(first_place)
 

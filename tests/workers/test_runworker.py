@@ -68,7 +68,7 @@ def test_the_engine_gets_what_it_needs_and_no_secret() -> None:
 def _manage(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "manage.py", *words]
     return subprocess.run(
-        command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, timeout=60, check=False
+        command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, timeout=240, check=False
     )
 
 
