@@ -116,7 +116,7 @@ async def test_large_revisions_arrive_whole(live_store: Harness) -> None:
 
 
 async def test_the_end_of_a_lease_arrives_as_deletions_of_one_revision(live_store: Harness) -> None:
-    lease = await live_store.gateway.grant(1)
+    lease = await live_store.gateway.grant(3)
     keys = [live_store.prefix + "a", live_store.prefix + "b"]
     outcome = await live_store.gateway.transact([], [Put(key, b"", lease.id) for key in keys])
     async with aclosing(live_store.gateway.watch(live_store.prefix, outcome.revision + 1)) as watch:
