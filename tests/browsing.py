@@ -10,7 +10,7 @@ CHROMIUM = "/usr/bin/chromium"
 
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-extensions")
 
-PATIENCE = 15_000
+PATIENCE = 60_000
 """Milliseconds for what is expected of a page: beside other tests a machine is slow."""
 
 

@@ -43,7 +43,7 @@ def test_steps_that_begin_come_without_loading_the_page_anew(ects: Installation,
     page.goto(f"{ects.url}/admin/logs/run/?q={run}")
     page.locator("#result_list th a").last.click()
     page.evaluate("window.isTheSame = true")
-    expect(page.locator("[data-run-state]")).to_have_text("Failed", timeout=15_000)
+    expect(page.locator("[data-run-state]")).to_have_text("Failed")
     expect(page.locator("[data-run-reason]")).to_contain_text("exit code 3")
     # The head may be drawn by itself, before the last of the output is there.
     expect(page.locator("[data-live]")).to_be_hidden()
@@ -60,7 +60,7 @@ def test_kill_asks_first(ects: Installation, page: Page) -> None:
     assert ects.get(f"runs/{run}/")["state"] == "running"
     page.get_by_role("button", name="Kill").click()
     page.get_by_role("dialog").get_by_role("button", name="Kill").click()
-    expect(page.locator("[data-run-state]")).to_have_text("Killed", timeout=15_000)
+    expect(page.locator("[data-run-state]")).to_have_text("Killed")
     expect(page.locator("[data-run-reason]")).to_contain_text("killed by admin")
 
 
@@ -70,7 +70,7 @@ def test_run_again_leads_to_the_new_run(ects: Installation, page: Page) -> None:
     page.get_by_role("dialog").get_by_role("button", name="Run again").click()
     # The page of the run before says the same.
     expect(page.locator("#run")).not_to_have_attribute("data-poll", f"/admin/logs/run/{run}/poll/")
-    expect(page.locator("[data-step-output]")).to_have_text("again\n", timeout=15_000)
+    expect(page.locator("[data-step-output]")).to_have_text("again\n")
     expect(page.locator(".ects-run-facts")).to_contain_text("Manual, by admin")
 
 

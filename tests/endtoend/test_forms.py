@@ -113,6 +113,6 @@ def test_a_task_is_tried_on_a_node(ects: Installation, page: Page) -> None:
     page.goto(f"{ects.url}/admin/tasks/task/{task}/change/")
     page.get_by_role("link", name="Try it").click()
     page.locator("#modal-content").get_by_role("button", name="Try it").click()
-    expect(page.locator("[data-run-state]")).to_have_text("Succeeded", timeout=20_000)
+    expect(page.locator("[data-run-state]")).to_have_text("Succeeded")
     expect(page.locator("[data-step-output]")).to_contain_text("tried by")
     assert "/logs/run/" in page.url
