@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,12 @@ def free_ports(count: int) -> list[int]:
             probe.bind(("127.0.0.1", port))
             ports.append(port)
     return ports
+
+
+def stands_still(pid: int) -> bool:
+    """Whether all threads of a process are stopped."""
+    states = [(task / "stat").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+    return all(state.rpartition(")")[2].split()[0] in "TtZ" for state in states)
 
 
 class EtcdServer:
@@ -142,12 +149,7 @@ class EtcdServer:
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
         # Its threads stop one after the other, and until then one of them may still answer.
-        wait_until(self._stands_still, f"{self.name} stands still")
-
-    def _stands_still(self) -> bool:
-        assert self.process is not None
-        states = [(task / "stat").read_text() for task in Path(f"/proc/{self.process.pid}/task").iterdir()]
-        return all(state.rpartition(")")[2].split()[0] in "TtZ" for state in states)
+        wait_until(partial(stands_still, self.process.pid), f"{self.name} stands still")
 
     def resume(self) -> None:
         """SIGCONT."""

@@ -34,7 +34,7 @@ class Worker:
             "host": socket.gethostname(),
             "version": "",
         }
-        with httpx.Client() as client:
+        with httpx.Client(timeout=30) as client:
             self.node = joining.enrol(client, self.state_dir, server_url, token, about).node
 
     def start(self) -> None:

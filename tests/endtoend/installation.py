@@ -70,7 +70,7 @@ class Installation(Client):
         assert self.process is not None
         assert self.process.poll() is None, f"single ended early:\n{self.log.read_text()[-5000:]}"
         with contextlib.suppress(httpx.HTTPError):
-            return httpx.get(f"{self.url}/readyz", timeout=3).status_code == 200
+            return httpx.get(f"{self.url}/readyz", timeout=10).status_code == 200
         return False
 
     def stop(self) -> None:

@@ -100,7 +100,7 @@ def test_the_console_is_away(ects: Installation) -> None:
         said = _unready(ects, "console")
         assert "the console cannot be reached" in str(said["console"])
         assert (said["etcd"], said["journal"]) == ("ok", "ok")
-        assert httpx.get(f"{address(ects, 'worker')}/healthz").status_code == 200
+        assert httpx.get(f"{address(ects, 'worker')}/healthz", timeout=30).status_code == 200
         _grown(ects, "worker", ("ects_delivery_failures_total",), failures)
         waiting = wait_for(
             "records wait", lambda: (now := scrape(ects, "worker"))["ects_journal_oldest_seconds",] and now

@@ -7,6 +7,7 @@ import time
 
 from tests.endtoend.client import wait_for
 from tests.endtoend.installation import Installation
+from tests.etcd_server import stands_still
 
 ETCD = "--listen-client-urls"
 
@@ -22,6 +23,8 @@ def test_etcd_stopped_while_saving(ects: Installation) -> None:
     etcd = ects.child(ETCD)
     os.kill(etcd, signal.SIGSTOP)
     try:
+        # Until then one of its threads may still answer.
+        wait_for("etcd stands still", lambda: stands_still(etcd))
         began = time.monotonic()
         reply = ects.api.patch(f"pipelines/{pipeline}/", json={"description": "while etcd was away"})
         took = time.monotonic() - began

@@ -125,6 +125,6 @@ def test_who_may_follow(ects: Installation, browser: httpx.Client) -> None:
     unknown = "00000000-0000-8000-8000-000000000000"
     assert browser.get(f"/admin/logs/run/{unknown}/poll/").status_code == 404
     assert browser.get(f"/admin/logs/run/{unknown}/poll/?cursor=x").status_code == 404
-    stranger = httpx.get(f"{ects.url}/admin/logs/run/{unknown}/stream/")
+    stranger = httpx.get(f"{ects.url}/admin/logs/run/{unknown}/stream/", timeout=30)
     assert stranger.status_code == 302
     assert "/login/" in stranger.headers["location"]

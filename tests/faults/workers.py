@@ -64,7 +64,7 @@ def drop_disk(path: Path) -> None:
 def join(name: str, disk: Path, server_url: str, token: str) -> str:
     """Enrols a worker whose state is on this disk; the id of its node."""
     about = {"name": name, "machine_id": identity.machine_id(), "host": socket.gethostname(), "version": ""}
-    with httpx.Client() as client:
+    with httpx.Client(timeout=30) as client:
         return joining.enrol(client, disk / "state", server_url, token, about, insecure=True).node
 
 

@@ -152,6 +152,8 @@ def test_an_etcd_that_went_back_is_noticed(house: House) -> None:
     house.etcd.kill()
     shutil.copytree(data, copy)
     house.etcd.start()
+    # A master that was without etcd for longer than its lease leads anew, and publishes the settings.
+    wait_until(lambda: _stays_gone(house, KEYS.config()), "nothing puts the settings back")
     epoch = house.gateway.get(KEYS.epoch())
     last = house.gateway.transact([], [Put("/elsewhere", b"later")]).revision
     wait_until(lambda: house.seen("one") >= last, "the master has seen that")

@@ -23,7 +23,7 @@ def _single(directory: Path, log: str, port: int, **more: str):
 
 @contextmanager
 def _signed_in(port: int) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}/api/v1/", timeout=10) as api:
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}/api/v1/", timeout=30) as api:
         token = api.post("auth/token/", json={"username": ADMIN, "password": PASSWORD}).json()["token"]
         api.headers["Authorization"] = f"Bearer {token}"
         yield api
@@ -39,7 +39,7 @@ def test_killed_and_begun_again_on_another_port(tmp_path: Path) -> None:
     with _single(tmp_path, "first", first_port, ECTS_ADMIN_PASSWORD=PASSWORD) as single:
         wait_for_line(tmp_path / "first", "Stop with Ctrl-C", 90)
         assert PASSWORD in wait_for_line(tmp_path / "first", "Password:")
-        assert httpx.get(f"http://127.0.0.1:{first_port}/static/ects/ects.css").status_code == 200
+        assert httpx.get(f"http://127.0.0.1:{first_port}/static/ects/ects.css", timeout=30).status_code == 200
         with _signed_in(first_port) as api:
             [run, *_] = wait_until(lambda: _succeeded(api), "the example has run")
         assert [step["state"] for step in run["steps"]][:3] == ["succeeded", "succeeded", "failed"]

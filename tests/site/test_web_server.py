@@ -92,7 +92,7 @@ def test_both_processes_count_together_and_go_on_when_one_dies(web: Web) -> None
 
 
 def test_each_request_has_a_line_without_what_may_be_secret(web: Web) -> None:
-    httpx.get(f"{web.url}/no%0awhere?token=s3cret", headers={"Authorization": "Bearer hidden"})
+    httpx.get(f"{web.url}/no%0awhere?token=s3cret", headers={"Authorization": "Bearer hidden"}, timeout=30)
     # The answer is out before its line is.
     [line] = wait_until(lambda: [line for line in web.lines() if line.get("path") == "/no%0awhere"], "it has a line")
     assert line["logger"] == "gunicorn.access"

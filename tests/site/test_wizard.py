@@ -24,7 +24,7 @@ def test_only_the_first_browser_comes_in(tmp_path: Path) -> None:
     with wizard(tmp_path) as it:
         token = it.address.partition("token=")[2]
         assert len(token) == 43, "256 bits"
-        with httpx.Client(base_url=f"http://127.0.0.1:{it.port}") as stranger:
+        with httpx.Client(base_url=f"http://127.0.0.1:{it.port}", timeout=30) as stranger:
             assert stranger.get("/setup/etcd/").status_code == 403
             assert stranger.get("/setup/?token=" + "x" * 43).status_code == 403
             # Programs that look at a link before a person follows it do not use it up.

@@ -176,7 +176,7 @@ ABOUT = {"name": "web-1", "machine_id": "m", "host": "h", "version": "1"}
 class TestIdentity:
     def test_it_is_kept_private_and_bound_to_the_machine(self, live_server: Any, tmp_path: Path) -> None:
         state_dir = tmp_path / "state"
-        with httpx.Client() as client:
+        with httpx.Client(timeout=30) as client:
             joined = joining.enrol(client, state_dir, live_server.url, token(), ABOUT)
         assert identity.load(state_dir, "m") == joined
         assert (state_dir / identity.FILE).stat().st_mode & 0o777 == 0o600
@@ -187,13 +187,13 @@ class TestIdentity:
 
     def test_another_servers_key_is_refused(self, live_server: Any, tmp_path: Path) -> None:
         forged = token().rpartition(".")[0] + ".0123456789abcdef"
-        with httpx.Client() as client, pytest.raises(IdentityError, match="signing key"):
+        with httpx.Client(timeout=30) as client, pytest.raises(IdentityError, match="signing key"):
             joining.enrol(client, tmp_path, live_server.url, forged, ABOUT)
         assert identity.load(tmp_path, "m") is None
 
     def test_the_key_survives_a_lost_answer(self, live_server: Any, tmp_path: Path) -> None:
         text = token()
-        with httpx.Client() as client:
+        with httpx.Client(timeout=30) as client:
             with pytest.raises(IdentityError):
                 joining.enrol(client, tmp_path, "http://127.0.0.1:1", text, ABOUT)
             draft = (tmp_path / joining.DRAFT).read_bytes()
@@ -201,19 +201,19 @@ class TestIdentity:
         assert base64.b64encode(bytes(Node.objects.get().public_key or b"")) in draft
 
     def test_the_console_s_sentence_arrives(self, live_server: Any, tmp_path: Path) -> None:
-        with httpx.Client() as client, pytest.raises(IdentityError, match="not known"):
+        with httpx.Client(timeout=30) as client, pytest.raises(IdentityError, match="not known"):
             joining.enrol(client, tmp_path, live_server.url, "ects1.x.y", ABOUT)
 
 
 @pytest.mark.parametrize("url", ["http://ects.example:9701", "http://10.0.0.1"])
 def test_plain_http_beyond_this_host_needs_a_word(url: str, tmp_path: Path) -> None:
-    with httpx.Client() as client, pytest.raises(IdentityError, match="--insecure"):
+    with httpx.Client(timeout=30) as client, pytest.raises(IdentityError, match="--insecure"):
         joining.enrol(client, tmp_path, url, "ects1.x.y", ABOUT)
 
 
 @pytest.mark.parametrize("url", ["ects.example", "ftp://x", ""])
 def test_what_is_no_url_is_named(url: str, tmp_path: Path) -> None:
-    with httpx.Client() as client, pytest.raises(IdentityError, match="--server"):
+    with httpx.Client(timeout=30) as client, pytest.raises(IdentityError, match="--server"):
         joining.enrol(client, tmp_path, url, "ects1.x.y", ABOUT)
 
 
