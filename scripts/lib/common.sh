@@ -30,15 +30,15 @@ install_packages() {
     }
 }
 
-# find_python: the path of a Python 3.11 or newer.
+# find_python: the path of a Python from 3.11 to 3.14.
 find_python() {
-    for name in "${ECTS_PYTHON:-}" python3.13 python3.12 python3.11 python3; do
+    for name in "${ECTS_PYTHON:-}" python3.14 python3.13 python3.12 python3.11 python3; do
         [ -n "$name" ] && command -v "$name" >/dev/null || continue
-        "$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null || continue
+        "$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null || continue
         command -v "$name"
         return 0
     done
-    say "ECTS needs Python 3.11, 3.12 or 3.13. On Debian 12 and 13 and Ubuntu 24.04: apt-get install python3"
+    say "ECTS needs Python 3.11, 3.12, 3.13 or 3.14. On Debian 12 and newer and Ubuntu 24.04: apt-get install python3"
     return 1
 }
 
