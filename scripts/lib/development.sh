@@ -24,9 +24,10 @@ prepare_development() {
     install_promtool
 }
 
-# install_promtool: out of the distribution's package, without the server and its service.
+# install_promtool: a package of its own in newer distributions; else out of the server's, without its service.
 install_promtool() {
     command -v promtool >/dev/null && return 0
+    install_packages promtool 2>/dev/null && return 0
     local place
     place=$(mktemp -d)
     chmod 755 "$place"
