@@ -6,6 +6,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
+import pytest
+
 from coordination.etcd import SyncEtcd
 from coordination.gateway import Compare, EtcdSettings, Put
 from tests.etcd_server import EtcdServer, wait_until
@@ -29,6 +31,8 @@ def test_threads_share_a_client(etcd: EtcdServer) -> None:
     client.close()
 
 
+# Python 3.12 and newer warn of it in general; this is about a client that can bear it.
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 def test_a_client_works_on_both_sides_of_a_fork(etcd: EtcdServer) -> None:
     """The child has a connection of its own, and the parent keeps its own."""
     client = SyncEtcd(EtcdSettings((etcd.endpoint,)))

@@ -208,15 +208,23 @@ async def test_a_silent_server_is_given_up(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 async def test_so_is_one_that_does_not_take_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    given_up = asyncio.Event()
+
     async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         reader._transport.pause_reading()  # type: ignore[attr-defined]
+        # A writer that nobody holds any more would close the connection.
+        await given_up.wait()
+        writer.close()
 
     monkeypatch.setattr(courier, "TIMEOUT", 0.1)
     listening = await asyncio.start_server(deaf, "127.0.0.1", 0)
     async with listening, aclosing(Direct({}, SystemClock())) as direct:
         url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/"
-        with pytest.raises(Unreached, match="no answer in time"):
-            await direct.post(url, {}, bytes(50_000_000))
+        try:
+            with pytest.raises(Unreached, match="no answer in time"):
+                await direct.post(url, {}, bytes(50_000_000))
+        finally:
+            given_up.set()
 
 
 async def test_a_handshake_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
