@@ -83,7 +83,7 @@ def _ask(etcd: Etcd, report: EtcdReport) -> None:
     try:
         clusters = [_see_member(each, etcd, report) for each in etcd.endpoints]
         for each, cluster in zip(etcd.endpoints, clusters, strict=True):
-            if cluster != clusters[0]:
+            if None not in (cluster, clusters[0]) and cluster != clusters[0]:
                 facts = {"endpoint": each, "other": etcd.endpoints[0]}
                 report.refuse("endpoints", _("%(endpoint)s is of another cluster than %(other)s") % facts)
         if report.wrong:
@@ -97,13 +97,17 @@ def _ask(etcd: Etcd, report: EtcdReport) -> None:
         report.refuse(*_in_words(error, etcd))
 
 
-def _see_member(each: str, etcd: Etcd, report: EtcdReport) -> int:
-    """The id of its cluster."""
+def _see_member(each: str, etcd: Etcd, report: EtcdReport) -> int | None:
+    """The id of its cluster; None when it does not tell."""
     only = replace(settings_of(etcd), endpoints=(each,))
     with closing(SyncEtcd(only)) as one:
-        # First what needs a signed-in user: its status everybody is told.
+        # First what needs a signed-in user: its status everybody is told, by etcd 3.4, and only root by later ones.
         one.get(Keys(etcd.prefix).probe(), timeout=TIMEOUT)
-    status = member_status(only, TIMEOUT)
+    try:
+        status = member_status(only, TIMEOUT)
+    except PermissionDenied:
+        report.notes.append(_("%(endpoint)s answers; it tells its version to etcd's root only") % {"endpoint": each})
+        return None
     report.versions.append(status.version)
     facts = {"endpoint": each, "version": status.version, "said": "; ".join(status.errors)}
     numbers = tuple(int(number) for number in re.findall(r"\d+", status.version)[:3])

@@ -7,10 +7,13 @@ from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any
 
+import grpc
+import grpc.aio
 import pytest
 
 from coordination.errors import AuthenticationFailed, PermissionDenied, Unavailable
 from coordination.etcd import AsyncEtcd, SyncEtcd
+from coordination.etcd import etcd_pb2 as pb
 from coordination.gateway import EtcdSettings, Put
 from tests.coordination.stores import Threaded, put
 from tests.etcd_server import EtcdServer, running
@@ -59,8 +62,8 @@ async def connect(request: pytest.FixtureRequest, secured: EtcdServer) -> AsyncI
     """Makes clients of each kind."""
     clients = []
 
-    def connect(user: str = "worker", password: str = "secret of worker") -> Any:
-        client = request.param(EtcdSettings((secured.endpoint,), user=user, password=password))
+    def connect(user: str = "worker", password: str = "secret of worker", *, endpoint: str = secured.endpoint) -> Any:
+        client = request.param(EtcdSettings((endpoint,), user=user, password=password))
         clients.append(client if isinstance(client, AsyncEtcd) else Threaded(client))
         return clients[-1]
 
@@ -193,3 +196,28 @@ async def test_a_user_does_no_harm_while_authentication_is_off(etcd: EtcdServer)
     client = AsyncEtcd(EtcdSettings((etcd.endpoint,), user="worker", password="secret"))
     await client.get("/a")
     await client.close()
+
+
+@pytest.fixture
+async def reserved() -> AsyncIterator[str]:
+    """A server that answers to reads, and tells nobody its status in the words of etcd 3.5.30 for whose certificate is
+    made out to none of its users."""
+
+    async def status(request: bytes, context: Any) -> None:
+        await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "etcdserver: user name not found")
+
+    async def read(request: bytes, context: Any) -> bytes:
+        return pb.RangeResponse().SerializeToString()
+
+    server = grpc.aio.server()
+    for service, name, answer in (("Maintenance", "Status", status), ("KV", "Range", read)):
+        handlers = {name: grpc.unary_unary_rpc_method_handler(answer)}
+        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(f"etcdserverpb.{service}", handlers)])
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    yield f"127.0.0.1:{port}"
+    await server.stop(None)
+
+
+async def test_a_server_that_keeps_its_status_to_itself_is_there(connect: Callable[..., Any], reserved: str) -> None:
+    assert await connect("", "", endpoint=reserved).get("a") is None
