@@ -14,8 +14,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def environment(directory: Path, **more: str) -> dict[str, str]:
-    """This environment without any setting of ECTS, for an installation in ``directory``."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ECTS_", "DJANGO_"))}
+    """This environment without any setting of ECTS, for an installation in ``directory``. What it says comes in time
+    without PYTHONUNBUFFERED, too."""
+    left_out = ("ECTS_", "DJANGO_", "PYTHONUNBUFFERED")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     return {**kept, "ECTS_DATA_DIR": str(directory), **more}
 
 

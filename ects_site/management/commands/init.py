@@ -44,10 +44,15 @@ class Command(BaseCommand):
             if options["apply"]:
                 sys.exit(applying.main())
             if options["mode"] == "web":
-                host.run(self.stdout.write, force=options["force"])
+                host.run(self._say, force=options["force"])
             else:
-                from_file.set_up(self.stdout.write, options)
+                from_file.set_up(self._say, options)
         except (Invalid, Refused, CannotListen) as error:
             raise CommandError(str(error)) from None
         except KeyboardInterrupt:
             raise CommandError("Ended; its settings are not kept.") from None
+
+    def _say(self, text: str) -> None:
+        """At once, also into a file or a pipe: the wizard's address is of no use at the end."""
+        self.stdout.write(text)
+        self.stdout.flush()
