@@ -34,9 +34,16 @@ class Machine:
 
     def boot(self) -> None:
         command = ["systemd-nspawn", "--boot", f"--directory={self.directory}", "--register=no", "--keep-unit"]
+        # Newer systemds refuse the first version of control groups, which this host may have.
+        environment = os.environ | {"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"}
         with self.directory.with_suffix(".boot.log").open("wb") as log:
             self._supervisor = subprocess.Popen(
-                [*command, *self._binds], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                [*command, *self._binds],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env=environment,
             )
         wait_for("its systemd is up", lambda: self.run("systemctl", "is-system-running").stdout == "running\n", 120)
 
