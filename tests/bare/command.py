@@ -73,7 +73,7 @@ class Rehearsal:
         said = self.job("id -un; cat /var/lib/ects-worker/identity.json", user="nobody")
         assert said.startswith("nobody\n"), said
         assert "Permission denied" in said
-        assert self.job("id -un; touch /etc/x && echo wrote") == "root\nwrote\n"
+        assert self.job("id -un; touch /etc/x && rm /etc/x && echo wrote") == "root\nwrote\n"
 
     def goes(self) -> None:
         """Uninstalled, nothing of it is left."""
