@@ -12,6 +12,8 @@ prepare_development() {
     install_packages util-linux iproute2 nftables strace user-mode-linux
     # systemd judges the units.
     install_packages systemd
+    # What a bare system has not got, and the jobs and hosts of the tests use.
+    install_packages curl bsdextrautils
     if [ ! -d .venv ]; then
         local python version
         python=$(find_python)
