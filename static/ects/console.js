@@ -13,6 +13,7 @@ ects.Output = class {
     this.parser = new ects.Ansi();
     this.lines = [];
     this.line = null;
+    this.fresh = document.createDocumentFragment();
     const text = element.textContent;
     element.textContent = "";
     element.hidden = true;
@@ -31,6 +32,8 @@ ects.Output = class {
       },
       again: () => (this.isOver = true),
     });
+    // New blocks come to the page at once: what watches the page would be called for each line.
+    this.element.append(this.fresh);
     if (this.lines.length) this.reveal();
     return atEnd;
   }
@@ -75,7 +78,7 @@ ects.Output = class {
       if (this.lines.length % ects.Output.BLOCK === 0) {
         this.block?.classList.add("ects-log-full");
         this.block = document.createElement("div");
-        this.element.append(this.block);
+        this.fresh.append(this.block);
       }
       this.block.append(row);
       this.lines.push(row);
@@ -219,7 +222,8 @@ ects.Console = class {
     row.closest("details").open = true;
     row.scrollIntoView({ block: "nearest" });
     this.paint("ects-found-here", [range]);
-    const words = this.page.dataset.found.replace("%1", this.place + 1).replace("%2", this.found.length);
+    const isCut = this.found.length >= ects.Console.MOST_FOUND;
+    const words = this.page.dataset.found.replace("%1", this.place + 1).replace("%2", this.found.length + (isCut ? "+" : ""));
     this.page.querySelector("[data-count]").textContent = words;
   }
 

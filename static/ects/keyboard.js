@@ -84,7 +84,9 @@ document.addEventListener("DOMContentLoaded", () => {
   prepare(document);
   follow();
   new MutationObserver((changes) => {
-    for (const change of changes) change.addedNodes.forEach((node) => node.nodeType === 1 && node.parentElement && prepare(node.parentElement));
+    // Each place once: output that comes in thousands of lines is one of them.
+    const hasElements = (change) => [...change.addedNodes].some((node) => node.nodeType === 1);
+    new Set(changes.filter(hasElements).map((change) => change.target)).forEach(prepare);
     follow();
   }).observe(document.body, { childList: true, subtree: true, attributes: true, attributeFilter: ["style", "class"] });
 });

@@ -53,6 +53,24 @@ def test_steps_that_begin_come_without_loading_the_page_anew(ects: Installation,
     assert page.evaluate("window.isTheSame")
 
 
+def test_a_long_output_comes_to_the_page_at_once(ects: Installation, page: Page) -> None:
+    """What watches the page is called for blocks of lines, not for each: that took seconds. The find counts them."""
+    task = ects.task("shell", "seq -f 'line %g is here' 6000")
+    run = ects.run_now(ects.pipeline("@manual", [{"task": task}]))["id"]
+    page.add_init_script(
+        """window.rows = 0;
+        new MutationObserver((changes) => changes.forEach((change) => change.addedNodes.forEach((node) => {
+          if (node.className === "ects-log-line") window.rows += 1;
+        }))).observe(document, { childList: true, subtree: true });"""
+    )
+    page.goto(f"{ects.url}/admin/logs/run/?q={run}")
+    page.locator("#result_list th a").last.click()
+    expect(page.locator("#step-0-L6000")).to_be_attached()
+    assert page.evaluate("window.rows") == 0
+    page.fill("[data-find]", "is here")
+    expect(page.locator("[data-count]")).to_have_text("1 of 5000+")
+
+
 def test_kill_asks_first(ects: Installation, page: Page) -> None:
     run = _run(ects, page, "sleep 60")
     page.get_by_role("button", name="Kill").click()
