@@ -42,11 +42,11 @@ OVERFLOW = """() => {
 
 @pytest.fixture(scope="module")
 def pipeline(ects: Installation) -> str:
-    """With a name and a description that are long, and a run that failed for a long reason."""
+    """With a name and a description that are long, many steps, and a run that failed for a long reason."""
     fails = ects.task("shell", "echo no; exit 3", name=f"a-task-whose-name-is-long-{'x' * 60}")
     made = ects.pipeline(
         "0 30 8 1 1,4,7,10 *",
-        [{"task": fails, "position": 1}],
+        [{"task": fails, "position": position} for position in range(1, 13)],
         name="a-pipeline-whose-name-somebody-made-long-for-the-quarterly-report-of-the-whole-company",
         description="Mails the quarterly report, " * 8,
         timezone="Asia/Shanghai",
