@@ -5,7 +5,8 @@ from datetime import datetime
 from django import template
 from django.utils.timezone import now
 
-from logs import reasons, run_times
+from logs import reasons, run_page, run_times
+from logs.models import Run
 
 register = template.Library()
 
@@ -26,3 +27,9 @@ def lasting(instant: datetime) -> str:
 def localized(reason: str) -> str:
     """A reason in the viewer's language."""
     return reasons.localized(reason)
+
+
+@register.filter
+def why(run: Run) -> str:
+    """The reason of a run, without what it says of who asked for it."""
+    return run_page.reason(run)

@@ -76,7 +76,7 @@ def _started(run: Run, zone: str) -> list[str]:
     ended = {"state": run.get_state_display().lower(), "took": took}
     sentences.append(_("It ended as %(state)s after %(took)s.") % ended)
     if run.reason:
-        sentences.append(_("Reason: %(reason)s.") % {"reason": run.reason.rstrip(".")})
+        sentences.append(_("Reason: %(reason)s.") % {"reason": _reason(run)})
     return sentences
 
 

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
+from django.utils import translation
 from django.utils.timezone import now
 from rest_framework.test import APIClient
 
@@ -85,6 +86,9 @@ def test_it_ran(house: House) -> None:
     assert "2.5 s after its instant" in said
     assert "ended as failed after 61.5 s" in said
     assert "Reason: no." in said
+    Run.objects.filter(pk=run.pk).update(reason="It ended with exit code 2.")
+    with translation.override("zh-hans"):
+        assert "原因：以退出码 2 结束。" in " ".join(house.ask().answers[0].sentences)
 
 
 def test_it_runs(house: House) -> None:

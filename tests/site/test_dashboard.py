@@ -229,6 +229,11 @@ def test_a_new_installation_says_the_next_step(admin: Client) -> None:
     assert 'id="by-hour"' in page.content.decode()
 
 
+def test_a_failure_is_told_without_who_asked_for_the_run(admin: Client) -> None:
+    runs(1, datetime.now(UTC), "failed", requested_by="bob", reason="run by bob; It ended with exit code 2.")
+    assert ">It ended with exit code 2.</small>" in admin.get("/admin/").content.decode()
+
+
 def test_it_says_that_everything_is_paused(admin: Client) -> None:
     assert "Everything is paused" not in admin.get("/admin/").content.decode()
     Control.objects.update_or_create(pk=1, defaults={"paused": True})
