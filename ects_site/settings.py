@@ -306,7 +306,7 @@ UNFOLD = {
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_LANGUAGES": True,
-    "COMMAND": {"search_models": True, "show_history": True},
+    "COMMAND": {"search_callback": "ects_site.palette.found", "show_history": True},
     "SIDEBAR": {
         "show_search": True,
         "command_search": True,
@@ -366,6 +366,8 @@ UNFOLD = {
     ],
     "COLORS": {"primary": PRIMARY},
     "STYLES": [lambda request, name=name: static(f"ects/{name}.css") for name in ("frame", "ects", "charts", "lists")],
-    "SCRIPTS": [lambda request, name=name: static(f"ects/{name}.js") for name in ("zone", "labels", "keyboard")],
+    "SCRIPTS": [
+        lambda request, name=name: static(f"ects/{name}.js") for name in ("zone", "labels", "keyboard", "palette")
+    ],
     "DASHBOARD_CALLBACK": "ects_site.dashboard.page.context",
 }

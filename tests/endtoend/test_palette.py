@@ -63,11 +63,21 @@ def _titles(page: Page) -> list[str]:
 
 
 def test_the_palette_finds_runs_by_their_pipeline(ects: Installation, page: Page, made: Made) -> None:
-    """Beside the pipeline itself."""
+    """Behind the pipeline itself: enter opens that."""
     page.goto(f"{ects.url}/admin/tasks/task/")
     _ask(page, "postal-nightly")
     expect(page.locator("#command-results-list a[href*='/admin/logs/run/']")).to_have_count(1)
-    assert any(title.startswith("postal-nightly 20") for title in _titles(page))
+    pipeline, run = _titles(page)
+    assert (pipeline, run[:17]) == ("postal-nightly", "postal-nightly 20")
+    page.keyboard.press("Control+a")
+    page.keyboard.type("nothing is called that")
+    page.keyboard.press("Enter")
+    expect(page.locator("#command-results")).to_have_text("No results matching your query")
+    page.keyboard.press("Control+a")
+    page.keyboard.type("postal-nig")
+    expect(page.locator("#command-results-list li")).not_to_have_count(0)
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/admin/pipelines/pipeline/{made.pipeline}/change/")
 
 
 def test_the_palette_finds_a_run_by_its_id(ects: Installation, page: Page, made: Made) -> None:
