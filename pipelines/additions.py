@@ -36,7 +36,7 @@ class TaskWithUses(TaskAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """A new one is used nowhere yet."""
-        first, content, record = self.fieldsets
+        first, content, record = super().get_fieldsets(request, obj)
         used = (gettext_lazy("Used in"), {"fields": ["used_in"]})
         return [first, content, used, record] if obj else [first, content]
 

@@ -44,6 +44,9 @@ __all__ = [
 ]  # fmt: skip
 
 
+SCHEDULE = _("Schedule")
+
+
 def once(field: Callable[[Any, Pipeline], SafeString]) -> Callable[[Any, Pipeline], SafeString]:
     """A read-only field of the form is asked for several times while a page is made."""
 
@@ -138,7 +141,7 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
     actions_detail = ["run_one", "pause_one", "resume_one"]
     fieldsets = [
         (None, {"fields": [("name", "description"), "enabled"]}),
-        (_("Schedule"), {"fields": [("schedule", "timezone"), ("builder", "fires"), "calendars"]}),
+        (SCHEDULE, {"fields": [("schedule", "timezone"), ("builder", "fires"), "calendars"]}),
         (None, {"classes": ["after"], "fields": [("node_labels", "places"), ("placement", "on_node_loss")]}),
         (_("Run"), {"classes": ["tab"], "fields": [("timeout", "overlap"), ("on_success", "on_failure")]}),
         (
@@ -162,8 +165,12 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
         return annotated.prefetch_related("calendars__entries")
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """What there is to see of a new one is still to come."""
-        return self.fieldsets if obj else self.fieldsets[:-1]
+        """What there is to see of a new one is still to come; who may only look has nothing to build."""
+        fieldsets = self.fieldsets if obj else self.fieldsets[:-1]
+        if obj is None or self.has_change_permission(request, obj):
+            return fieldsets
+        looked_at = {"fields": [("schedule", "timezone"), "fires", "calendars"]}
+        return [(name, looked_at if name == SCHEDULE else shown) for name, shown in fieldsets]
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """The pipelines of one page, with their newest runs."""
@@ -186,6 +193,7 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
 
     def preview(self, request: HttpRequest) -> HttpResponse:
         """What the schedule in the form means; reads only."""
+        self._refuse_strangers(request)
         names = ("schedule", "timezone", "dst_gap", "dst_repeat")
         given: dict[str, Any] = {name: request.GET[name] for name in names if request.GET.get(name)}
         if (own := uuid_or_none(request.GET.get("pipeline", ""))) is not None:
@@ -196,6 +204,7 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
 
     def preview_places(self, request: HttpRequest) -> HttpResponse:
         """The nodes that the form's bindings and labels mean; reads only."""
+        self._refuse_strangers(request)
         field = PipelineForm.base_fields["node_labels"]
         try:
             labels = field.clean(request.GET.get("node_labels", ""))
@@ -207,6 +216,11 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
             if name.startswith("bindings-") and name.endswith("-node") and f"{name[:-4]}DELETE" not in request.GET
         ]
         return HttpResponse(previews.places(bound, labels, request.GET.get("placement", "")))
+
+    def _refuse_strangers(self, request: HttpRequest) -> None:
+        """The previews name other pipelines, and nodes: they are for who has the form."""
+        if not (self.has_view_permission(request) or self.has_add_permission(request)):
+            raise PermissionDenied
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None

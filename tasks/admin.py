@@ -16,9 +16,38 @@ from unfold.decorators import display
 from tasks.forms import SecretForm, TaskForm
 from tasks.models import Secret, Task
 
-SHELL = "kind == 'shell'"
-WEB = "kind == 'http' || kind == 'hook'"
-MAIL = "kind == 'mail'"
+SHELL, HOOK, MAIL, WEB = ("shell",), ("hook",), ("mail",), ("http", "hook")
+
+KINDS_OF = {
+    "interpreter": SHELL,
+    "url": WEB,
+    "method": ("http",),
+    "headers": WEB,
+    "expect_status": WEB,
+    "expect_text": WEB,
+    "verify_tls": WEB,
+    "follow_redirects": WEB,
+    "signing_secret": HOOK,
+    "recipients": MAIL,
+    "subject": MAIL,
+}
+"""The kinds that have a field; every kind has those that are not named."""
+
+
+def _condition(kinds: tuple[str, ...]) -> str:
+    """For the browser. Where a task is only looked at, no kind can be chosen: the server has picked the fields."""
+    return " || ".join(["typeof kind == 'undefined'", *(f"kind == '{kind}'" for kind in kinds)])
+
+
+def _of_kind(fields: Any, kind: str) -> list[Any]:
+    """Of fields, some of them side by side, those that the kind has."""
+    chosen = []
+    for field in fields:
+        if isinstance(field, tuple):
+            chosen += [row] if (row := tuple(_of_kind(field, kind))) else []
+        elif kind in KINDS_OF.get(field, (kind,)):
+            chosen.append(field)
+    return chosen
 
 
 @admin.register(Task)
@@ -35,19 +64,7 @@ class TaskAdmin(SimpleHistoryAdmin, ModelAdmin):
     empty_hint = _(
         "A task is what is done: a script, an HTTP request, a webhook or a mail. Pipelines put tasks in order."
     )
-    conditional_fields = {
-        "interpreter": SHELL,
-        "url": WEB,
-        "method": "kind == 'http'",
-        "headers": WEB,
-        "expect_status": WEB,
-        "expect_text": WEB,
-        "verify_tls": WEB,
-        "follow_redirects": WEB,
-        "signing_secret": "kind == 'hook'",
-        "recipients": MAIL,
-        "subject": MAIL,
-    }
+    conditional_fields = {name: _condition(kinds) for name, kinds in KINDS_OF.items()}
     fieldsets = [
         (None, {"fields": ["name", "kind", "description"]}),
         (
@@ -61,6 +78,13 @@ class TaskAdmin(SimpleHistoryAdmin, ModelAdmin):
         ),
         (_("Record"), {"fields": [("created_at", "updated_at")], "classes": ["collapse"]}),
     ]  # fmt: skip
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Who may only look at a task sees the fields of its kind."""
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None or self.has_change_permission(request, obj):
+            return fieldsets
+        return [(name, {**shown, "fields": _of_kind(shown["fields"], obj.kind)}) for name, shown in fieldsets]
 
     @display(description=_("Task"), ordering="name", header=True)
     def titled(self, task: Task) -> list[str]:

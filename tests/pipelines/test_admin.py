@@ -5,7 +5,9 @@ from datetime import UTC, datetime
 from html.parser import HTMLParser
 
 import pytest
+from django.contrib.admin.utils import flatten
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
 from django.urls import reverse
 
 from coordination.documents import Tombstone
@@ -292,6 +294,24 @@ def test_actions_need_the_permission_to_change(client, console):
     url = reverse("admin:pipelines_pipeline_run_one", args=[pipeline.pk])
     assert client.post(url, {"_form_submitted": "True"}).status_code == 403
     assert not Run.objects.exists()
+
+
+def test_who_may_only_look_sees_what_there_is_and_nothing_to_press(client, console):
+    looker = get_user_model().objects.create_user("looker", is_staff=True)
+    client.force_login(looker)
+    web = makers.task(kind="http", content="", url="http://here/status", expect_status="200")
+    page = reverse("admin:pipelines_pipeline_change", args=[makers.pipeline(tasks=[web], nodes=[]).pk])
+    previews = [reverse(f"admin:pipelines_pipeline_{name}") for name in ("preview", "places")]
+    assert [client.get(url).status_code for url in (page, *previews)] == [403] * 3
+    looker.user_permissions.set(Permission.objects.filter(codename__in=("view_pipeline", "view_task")))
+    assert [client.get(url).status_code for url in previews] == [200] * 2
+    shown = client.get(page).content.decode()
+    assert "schedule-preview" in shown
+    assert "ects-presets" not in shown
+    task = client.get(reverse("admin:tasks_task_change", args=[web.pk])).context["adminform"]
+    names = {name for _, part in task.fieldsets for name in flatten(part["fields"])}
+    assert {"url", "expect_status", "content"} <= names
+    assert not {"interpreter", "recipients", "signing_secret"} & names
 
 
 def test_saving_with_etcd_down_says_so(admin, console):
