@@ -367,7 +367,8 @@ UNFOLD = {
     "COLORS": {"primary": PRIMARY},
     "STYLES": [lambda request, name=name: static(f"ects/{name}.css") for name in ("frame", "ects", "charts", "lists")],
     "SCRIPTS": [
-        lambda request, name=name: static(f"ects/{name}.js") for name in ("zone", "labels", "keyboard", "palette")
+        lambda request, name=name: static(f"ects/{name}.js")
+        for name in ("zone", "labels", "keyboard", "palette", "session")
     ],
     "DASHBOARD_CALLBACK": "ects_site.dashboard.page.context",
 }

@@ -37,7 +37,9 @@ document.addEventListener("DOMContentLoaded", () => {
   // The server draws all but the output: the head, the steps in time, and the steps that have begun.
   async function draw() {
     const reply = await fetch(page.dataset.parts);
-    if (!reply.ok) return;
+    // Signed out meanwhile: the page, loaded anew, asks for the password and comes back.
+    if (reply.redirected) window.location.reload();
+    if (!reply.ok || reply.redirected) return;
     const fresh = new DOMParser().parseFromString(await reply.text(), "text/html");
     for (const name of ["head", "steps"]) {
       const old = page.querySelector(`[data-part="${name}"]`);

@@ -71,6 +71,15 @@ def test_a_long_output_comes_to_the_page_at_once(ects: Installation, page: Page)
     expect(page.locator("[data-count]")).to_have_text("1 of 5000+")
 
 
+def test_who_was_signed_out_meanwhile_is_asked_for_the_password_and_comes_back(ects: Installation, page: Page) -> None:
+    pipeline = ects.pipeline("@manual", [{"task": ects.task("shell", "true")}])
+    address = f"/admin/pipelines/pipeline/{pipeline}/change/"
+    page.goto(ects.url + address)
+    page.context.clear_cookies(name="sessionid")
+    page.get_by_text("Run now").first.click()
+    page.wait_for_url(f"**/admin/login/?next={address}")
+
+
 def test_kill_asks_first(ects: Installation, page: Page) -> None:
     run = _run(ects, page, "sleep 60")
     page.get_by_role("button", name="Kill").click()
