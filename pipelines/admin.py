@@ -44,7 +44,14 @@ __all__ = [
 ]  # fmt: skip
 
 
-SCHEDULE = _("Schedule")
+EDITING = {"builder", "seen"}
+"""Fields that serve the editing alone."""
+
+
+def without(names: set[str], fields: Any) -> list[Any]:
+    """The rows of a fieldset, some of several fields."""
+    rows = [row if isinstance(row, tuple) else (row,) for row in fields]
+    return [left for row in rows if (left := tuple(name for name in row if name not in names))]
 
 
 def once(field: Callable[[Any, Pipeline], SafeString]) -> Callable[[Any, Pipeline], SafeString]:
@@ -140,8 +147,8 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
     actions_row = ["run_one", "pause_one", "resume_one"]
     actions_detail = ["run_one", "pause_one", "resume_one"]
     fieldsets = [
-        (None, {"fields": [("name", "description"), "enabled"]}),
-        (SCHEDULE, {"fields": [("schedule", "timezone"), ("builder", "fires"), "calendars"]}),
+        (None, {"fields": [("name", "description"), "enabled", "seen"]}),
+        (_("Schedule"), {"fields": [("schedule", "timezone"), ("builder", "fires"), "calendars"]}),
         (None, {"classes": ["after"], "fields": [("node_labels", "places"), ("placement", "on_node_loss")]}),
         (_("Run"), {"classes": ["tab"], "fields": [("timeout", "overlap"), ("on_success", "on_failure")]}),
         (
@@ -166,11 +173,10 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """What there is to see of a new one is still to come; who may only look has nothing to build."""
-        fieldsets = self.fieldsets if obj else self.fieldsets[:-1]
+        fieldsets: Any = self.fieldsets if obj else self.fieldsets[:-1]
         if obj is None or self.has_change_permission(request, obj):
             return fieldsets
-        looked_at = {"fields": [("schedule", "timezone"), "fires", "calendars"]}
-        return [(name, looked_at if name == SCHEDULE else shown) for name, shown in fieldsets]
+        return [(name, {**shown, "fields": without(EDITING, shown["fields"])}) for name, shown in fieldsets]
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """The pipelines of one page, with their newest runs."""
@@ -227,7 +233,9 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
     ) -> HttpResponse:
         """With what became of it above its form."""
         pipeline = self.get_object(request, object_id)
-        facts = displays.facts(pipeline, now()) if pipeline is not None else None
+        if pipeline is None:  # The actions would look for it by what may be no id at all.
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+        facts = displays.facts(pipeline, now())
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), "facts": facts})
 
     def explain(self, request: HttpRequest, pk: UUID) -> HttpResponse:

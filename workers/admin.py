@@ -112,6 +112,12 @@ class NodeAdmin(NodeActions, ModelAdmin):
         site = {**self.admin_site.each_context(request), "media": self.media, "opts": self.opts}
         return join_page.page(request, site, join_page.node_of(request.GET.get("node", "")))
 
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
+        """The actions would look for it by what may be no id at all."""
+        if self.get_object(request, object_id) is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+        return super().change_view(request, object_id, *args, **kwargs)
+
     def arrivals(self, request: HttpRequest, token: int) -> HttpResponse:
         """For the page of adding."""
         if not self.has_add_permission(request):

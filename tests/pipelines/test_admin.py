@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime
 from html.parser import HTMLParser
+from uuid import uuid4
 
 import pytest
 from django.contrib.admin.utils import flatten
@@ -139,6 +140,19 @@ def test_saving_a_form_unchanged_changes_nothing(admin, console):
     assert [each.task for each in after.steps] == [each.task for each in before.steps]
     assert after.steps[2].environment == {"A": "two\nlines"}
     assert after.not_before == before.not_before
+
+
+def test_what_another_saved_meanwhile_is_not_overwritten_unasked(admin, console):
+    pipeline = makers.pipeline(tasks=[makers.task()], nodes=[makers.node()])
+    url = reverse("admin:pipelines_pipeline_change", args=[pipeline.pk])
+    page = form_of(admin.get(url))
+    assert admin.post(url, page | {"description": "theirs"}).status_code == 302
+    asked = admin.post(url, page | {"description": "ours"})
+    assert "changed after you opened this page" in asked.content.decode()
+    assert Pipeline.objects.get().description == "theirs"
+    assert (again := form_of(asked))["description"] == "ours"
+    assert admin.post(url, again).status_code == 302
+    assert Pipeline.objects.get().description == "ours"
 
 
 def test_dragged_rows_take_their_new_places(admin, console):
@@ -308,6 +322,7 @@ def test_who_may_only_look_sees_what_there_is_and_nothing_to_press(client, conso
     shown = client.get(page).content.decode()
     assert "schedule-preview" in shown
     assert "ects-presets" not in shown
+    assert "Seen" not in shown
     task = client.get(reverse("admin:tasks_task_change", args=[web.pk])).context["adminform"]
     names = {name for _, part in task.fieldsets for name in flatten(part["fields"])}
     assert {"url", "expect_status", "content"} <= names
@@ -385,6 +400,14 @@ def test_the_value_of_a_secret_is_never_shown(refusing):
     assert Secret.objects.get().value() == " s3cret "
     assert refusing.post(change, {"value": "new"}).status_code == 302
     assert Secret.objects.get().value() == "new"
+
+
+@pytest.mark.parametrize("kind", ["pipelines_pipeline", "workers_node"])
+@pytest.mark.parametrize("name", ["no-id", str(uuid4())])
+def test_an_address_that_leads_nowhere_says_so(refusing, kind, name):
+    page = refusing.get(reverse(f"admin:{kind}_change", args=[name]), follow=True)
+    assert page.redirect_chain == [("/admin/", 302)]
+    assert name in str(next(iter(page.context["messages"])))
 
 
 def test_every_page_of_the_admin_opens(admin):
