@@ -168,7 +168,8 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Pipeline]:
         """With what the list shows of other tables."""
         behind = Publication.objects.filter(pipeline=OuterRef("pk"), published__lt=F("wanted"))
-        annotated = super().get_queryset(request).annotate(behind=Exists(behind))
+        bound = Binding.objects.filter(pipeline=OuterRef("pk"))
+        annotated = super().get_queryset(request).annotate(behind=Exists(behind), bound=Exists(bound))
         return annotated.prefetch_related("calendars__entries")
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -283,7 +284,7 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
 
     @display(description=_("State"), ordering="enabled")
     def standing(self, pipeline: Any) -> SafeString:
-        return displays.standing(pipeline, pipeline.behind)
+        return displays.standing(pipeline)
 
     @display(description=_("Presets"))
     def builder(self, pipeline: Pipeline) -> SafeString:

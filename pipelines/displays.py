@@ -101,24 +101,27 @@ def _success(runs: Sequence[Run]) -> SafeString | str:
     )
 
 
-def standing(pipeline: Pipeline, is_behind: bool) -> SafeString:
-    """Whether it fires, and whether etcd holds what is saved: only what does not is loud."""
+def standing(pipeline: Any) -> SafeString:
+    """Whether it fires, and whether etcd holds what is saved: only what does not is loud. ``pipeline``: with its
+    ``behind`` and ``bound``."""
     kind, state = "success", _("Enabled")
     if not pipeline.enabled:
         kind, state = "default", _("Disabled")
     elif pipeline.paused:
         kind, state = "warning", _("Paused")
-    mark, words = ("ects-text-warn", _("not yet published")) if is_behind else ("ects-check", _("published"))
+    mark, words = ("ects-text-warn", _("not yet published")) if pipeline.behind else ("ects-check", _("published"))
+    if pipeline.enabled and not (pipeline.bound or pipeline.node_labels):
+        mark, words = "ects-text-warn", _("bound to no node")
     return format_html(
         '<span class="ects-state ects-state-{}">{}</span><small class="{}">{}</small>', kind, state, mark, words
     )
 
 
 def facts(pipeline: Any, now: datetime) -> dict[str, Any]:
-    """What became of it, for the head of its page. ``pipeline``: with its ``behind``."""
+    """What became of it, for the head of its page. ``pipeline``: with its ``behind`` and ``bound``."""
     runs = newest_runs([pipeline.pk]).get(pipeline.pk, [])
     return {
-        "standing": standing(pipeline, pipeline.behind),
+        "standing": standing(pipeline),
         "next_fire": next_fire(pipeline, now),
         "last": runs[-1] if runs else None,
         "last_runs": last_runs(pipeline, runs),

@@ -232,6 +232,9 @@ def test_the_list_shows_the_schedule_in_words_the_next_fire_and_the_last_run(adm
     assert "Failed" in page
     assert "&lt;b&gt;" in page
     assert "<b>" not in page
+    assert "bound to no node" not in page
+    pipeline.bindings.all().delete()
+    assert "bound to no node" in admin.get(reverse("admin:pipelines_pipeline_changelist")).content.decode()
 
 
 def test_the_page_of_a_pipeline_shows_its_fires_and_what_each_node_has(admin, console):
