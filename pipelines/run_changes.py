@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import path
+from django.utils.translation import gettext as _
 
 from logs.models import Run
 from pipelines import differences, editions, rendering, run_orders
@@ -40,7 +41,9 @@ def changes(site: AdminSite, request: HttpRequest, run: UUID) -> HttpResponse:
     after = editions.content(source) if isinstance(source, Source) else None
     context = {
         **site.each_context(request),
-        "title": pipeline.name,
+        "title": f"{row}: {_('What changed since this run')}",
+        "opts": row._meta,
+        "original": row,
         "run": row,
         "pipeline": pipeline,
         "then": run_orders.generation_instant(row.generation),
