@@ -320,6 +320,7 @@ def test_who_may_only_look_sees_what_there_is_and_nothing_to_press(client, conso
     page = reverse("admin:pipelines_pipeline_change", args=[makers.pipeline(tasks=[web], nodes=[]).pk])
     previews = [reverse(f"admin:pipelines_pipeline_{name}") for name in ("preview", "places")]
     assert [client.get(url).status_code for url in (page, *previews)] == [403] * 3
+    assert "ask an administrator" in client.get(page).content.decode()
     looker.user_permissions.set(Permission.objects.filter(codename__in=("view_pipeline", "view_task")))
     assert [client.get(url).status_code for url in previews] == [200] * 2
     shown = client.get(page).content.decode()
@@ -411,6 +412,7 @@ def test_an_address_that_leads_nowhere_says_so(refusing, kind, name):
     page = refusing.get(reverse(f"admin:{kind}_change", args=[name]), follow=True)
     assert page.redirect_chain == [("/admin/", 302)]
     assert name in str(next(iter(page.context["messages"])))
+    assert "There is nothing here" in refusing.get("/admin/nowhere/").content.decode()
 
 
 def test_every_page_of_the_admin_opens(admin):
