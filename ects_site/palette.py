@@ -26,9 +26,9 @@ def found(request: HttpRequest, text: str) -> list[SearchResult]:
 
 def _rows(request: HttpRequest, model: Any, text: str) -> Iterator[SearchResult]:
     page = admin.site.get_model_admin(model)
-    if not page.get_search_fields(request):
+    if not (page.get_search_fields(request) and page.has_view_permission(request)):
         return
     rows, _may_repeat = page.get_search_results(request, page.get_queryset(request), text)
     kind, address = model._meta, f"admin:{model._meta.app_label}_{model._meta.model_name}_change"
     for row in dict.fromkeys(rows[:MOST]):
-        yield SearchResult(str(row), str(kind.verbose_name), reverse(address, args=[row.pk]), "data_object")
+        yield SearchResult(str(row), str(kind.verbose_name), reverse(address, args=[row.pk]), None)
