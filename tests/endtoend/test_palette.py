@@ -59,7 +59,7 @@ def test_the_palette_finds(ects: Installation, page: Page, made: Made, what: str
 
 
 def _titles(page: Page) -> list[str]:
-    return [text.strip() for text in page.locator("#command-results-list li span.font-medium").all_text_contents()]
+    return [text.strip() for text in page.locator("#command-results-list li strong").all_text_contents()]
 
 
 def test_the_palette_finds_runs_by_their_pipeline(ects: Installation, page: Page, made: Made) -> None:
