@@ -25,6 +25,7 @@ from pipelines.explaining import explain
 from pipelines.explaining.question import NotUnderstood, instant_of, node_of
 from pipelines.models import Calendar, Control, Pipeline
 from pipelines.retention_api import RetentionViewSet
+from pipelines.schedule_errors import sentence
 from pipelines.schedules import words
 from pipelines.serializers import (
     ControlSerializer,
@@ -183,7 +184,7 @@ class PreviewView(APIView):
             fires = next_fires(schedule, after, count)
         except ScheduleError as error:
             named = error.field if error.field in values else "schedule"
-            raise serializers.ValidationError({named: [str(error)]}) from None
+            raise serializers.ValidationError({named: [sentence(error)]}) from None
         text = words(query.initial_data["schedule"])
         return Response({"fires": [iso(instant) for instant in fires], "words": text})
 

@@ -6,6 +6,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from pipelines.models import Calendar, CalendarEntry
+from pipelines.schedule_errors import said
 from workers.engine.calendars import WEEKDAYS, Blackout
 from workers.engine.schedule import ScheduleError
 
@@ -86,5 +87,5 @@ def _lists(entry: CalendarEntry) -> dict[str, list[dict[str, Any]]]:
 
 def _message(error: ScheduleError) -> str:
     if not error.found:
-        return _("Give %(allowed)s.") % {"allowed": error.allowed}
-    return _("%(found).60r cannot be used: give %(allowed)s.") % {"found": error.found, "allowed": error.allowed}
+        return _("Give %(allowed)s.") % {"allowed": said(error.allowed)}
+    return _("%(found).60r cannot be used: give %(allowed)s.") % {"found": error.found, "allowed": said(error.allowed)}

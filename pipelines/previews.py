@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from pipelines.models import Calendar, Pipeline
 from pipelines.outbox import matches
+from pipelines.schedule_errors import sentence
 from pipelines.schedules import PREVIEW, is_silenced, schedule_of, words
 from workers.engine.schedule import Schedule, ScheduleError, next_fires
 from workers.models import Node
@@ -49,7 +50,7 @@ def fires(pipeline: Pipeline, after: datetime, calendars: Iterable[Calendar] | N
             "clash": _clash(pipeline, instants),
         }
     except ScheduleError as error:
-        context = {"problem": str(error)}
+        context = {"problem": sentence(error)}
     return render_to_string("pipelines/preview.html", context)
 
 

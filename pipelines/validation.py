@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Iterable, Mapping
+from copy import copy
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ from django.utils.translation import gettext as _
 
 from pipelines.calendars import MAX_CALENDARS
 from pipelines.models import Calendar, Pipeline, Step
+from pipelines.schedule_errors import sentence
 from pipelines.schedules import is_silenced, observed, schedule_of
 from tasks.references import missing_secrets, secret_names, secrets_of_task
 from tasks.validation import Errors, text_map_error
@@ -57,8 +59,8 @@ _SCHEDULE_FIELDS = {
 def pipeline_errors(pipeline: Pipeline, now: datetime, calendars: Iterable[Calendar] | None = None) -> Errors:
     """What is wrong with a pipeline's own fields. ``calendars``: as for ``schedule_of``."""
     found = numbers_errors(pipeline, LIMITS)
-    if not found.get("jitter") and (problem := schedule_error(pipeline, now, calendars)):
-        found.setdefault(problem[0], []).append(problem[1])
+    if not found.get("jitter"):
+        found |= schedule_errors(pipeline, now, calendars)
     if pipeline.is_shared:
         found |= shared_errors(pipeline)
     if wrong_labels := text_map_error(pipeline.node_labels):
@@ -76,20 +78,23 @@ def shared_errors(pipeline: Pipeline) -> Errors:
     return found
 
 
-def schedule_error(
-    pipeline: Pipeline, now: datetime, calendars: Iterable[Calendar] | None = None
-) -> tuple[str, str] | None:
-    """The field and the message, when there is no such schedule; one that is over may stand while disabled."""
+def schedule_errors(pipeline: Pipeline, now: datetime, calendars: Iterable[Calendar] | None = None) -> Errors:
+    """Why there is no such schedule; one that is over may stand while disabled."""
     chosen = observed(pipeline) if calendars is None else list(calendars)
     if len(chosen) > MAX_CALENDARS:
-        return "calendars", _("Choose at most %(count)d calendars.") % {"count": MAX_CALENDARS}
+        return {"calendars": [_("Choose at most %(count)d calendars.") % {"count": MAX_CALENDARS}]}
     try:
         schedule = schedule_of(pipeline, now if pipeline.enabled else None, chosen)
     except ScheduleError as error:
-        return _SCHEDULE_FIELDS.get(error.field, "schedule"), str(error)
+        found = {_SCHEDULE_FIELDS.get(error.field, "schedule"): [sentence(error)]}
+        if error.field == "timezone":  # The engine looks at it first, and says nothing of a text that is wrong as well.
+            elsewhere = copy(pipeline)
+            elsewhere.timezone = "UTC"
+            found |= {name: wrong for name, wrong in schedule_errors(elsewhere, now, []).items() if name == "schedule"}
+        return found
     if pipeline.enabled and is_silenced(schedule, now):
-        return "calendars", _("It would never fire: the calendars cover every time to come. Take one out.")
-    return None
+        return {"calendars": [_("It would never fire: the calendars cover every time to come. Take one out.")]}
+    return {}
 
 
 def step_errors(step: Step) -> Errors:

@@ -9,8 +9,9 @@ from django.utils.translation import gettext as _
 
 from pipelines.explaining.answer import shown
 from pipelines.models import Pipeline
+from pipelines.schedule_errors import sentence
 from pipelines.schedules import schedule_of
-from workers.engine.schedule import Schedule
+from workers.engine.schedule import Schedule, ScheduleError
 
 _TICK = timedelta(microseconds=1)
 
@@ -35,8 +36,8 @@ def expectation(pipeline: Pipeline, at: datetime) -> Expectation:
         return Expectation((born % {"at": shown(pipeline.created_at, pipeline.timezone)},))
     try:
         schedule = schedule_of(_with_calendars(then, pipeline))
-    except ValueError as error:
-        return Expectation((_("Its schedule cannot be read: %(error)s") % {"error": error},))
+    except ScheduleError as error:
+        return Expectation((_("Its schedule cannot be read: %(error)s") % {"error": sentence(error)},))
     reasons = [*_disabled(then, pipeline), *_unnamed(schedule, then, at)]
     return Expectation(tuple(reasons), schedule)
 

@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+from django.contrib.auth import get_user_model
 
 from coordination.etcd.blocking import SyncEtcd
 from coordination.gateway import EtcdSettings
@@ -31,3 +32,16 @@ def console(etcd, settings, monkeypatch, transactional_db) -> Iterator[Console]:
     monkeypatch.setattr(publishing, "WEB_BUDGET", 2.0)
     yield Console(gateway, Keys(settings.ECTS_ETCD_PREFIX), etcd)
     gateway.close()
+
+
+@pytest.fixture
+def admin(client, console):
+    client.force_login(get_user_model().objects.create_superuser("admin"))
+    return client
+
+
+@pytest.fixture
+def refusing(client, db):
+    """For forms that must not be taken: without commits nothing is published, which saves time."""
+    client.force_login(get_user_model().objects.create_superuser("admin"))
+    return client

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from workers.engine.compiled import DAY
 from workers.engine.cron import ScheduleError
+from workers.engine.phrases import gettext_noop
 from workers.engine.zones import Zone, load_zone
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -85,7 +86,7 @@ class Blackout:
     def __post_init__(self) -> None:
         """Check every value and compile the calendar."""
         if self.policy not in ("skip", "end"):
-            raise ScheduleError("policy", str(self.policy), "skip or end")
+            raise ScheduleError("policy", str(self.policy), gettext_noop("skip or end"))
         zone = load_zone(self.timezone)
         fixed = [_day_window(zone, day, index) for index, day in enumerate(self.dates) if not _is_yearly(day)]
         fixed += [_range_window(zone, span, index) for index, span in enumerate(self.ranges)]
@@ -195,14 +196,16 @@ def _date(text: str, path: str, found: str) -> int:
     try:
         return date.fromisoformat(text).toordinal() - _EPOCH_DAY
     except ValueError:
-        raise ScheduleError(path, found, "a date such as 2026-12-25, or 12-25 for every year") from None
+        allowed = gettext_noop("a date such as 2026-12-25, or 12-25 for every year")
+        raise ScheduleError(path, found, allowed) from None
 
 
 def _range_window(zone: Zone, span: DateRange, index: int) -> Window:
     start = _moment(zone, span.start, f"ranges[{index}].start", last=False)
     end = _moment(zone, span.end, f"ranges[{index}].end", last=True)
     if end <= start:
-        raise ScheduleError(f"ranges[{index}].end", span.end, f"a moment after the start, {span.start}")
+        allowed = gettext_noop("a moment after the start, %(start)s", start=span.start)
+        raise ScheduleError(f"ranges[{index}].end", span.end, allowed)
     return Window(start, end, span.name)
 
 
@@ -213,7 +216,8 @@ def _moment(zone: Zone, text: str, path: str, last: bool) -> int:
             return zone.instant((date.fromisoformat(text).toordinal() - _EPOCH_DAY + last) * DAY)
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise ScheduleError(path, text, "a date such as 2026-12-24 or an instant such as 2026-12-24T18:00") from None
+        allowed = gettext_noop("a date such as 2026-12-24 or an instant such as 2026-12-24T18:00")
+        raise ScheduleError(path, text, allowed) from None
     if moment.tzinfo is None:
         return zone.instant((moment.replace(tzinfo=UTC) - _EPOCH) // timedelta(seconds=1))
     return (moment - _EPOCH) // timedelta(seconds=1)
@@ -232,7 +236,8 @@ def _clocks(weekly: tuple[WeeklyWindow, ...]) -> tuple[tuple[int, int, int, str]
                 raise ScheduleError(f"weekly[{index}].days", str(day), ", ".join(WEEKDAYS))
             clocks.append((WEEKDAYS.index(day), start, end, week.name))
         if not week.days:
-            raise ScheduleError(f"weekly[{index}].days", "", "one or more of " + ", ".join(WEEKDAYS))
+            allowed = gettext_noop("one or more of %(days)s", days=", ".join(WEEKDAYS))
+            raise ScheduleError(f"weekly[{index}].days", "", allowed)
     return tuple(clocks)
 
 
@@ -242,29 +247,30 @@ def _clock(text: str, path: str) -> int:
         seconds = int(match[1]) * 3600 + int(match[2]) * 60 + int(match[3] or 0)
         if seconds <= DAY and int(match[2]) < 60 and int(match[3] or 0) < 60:
             return seconds
-    raise ScheduleError(path, text, "a time of day from 00:00 to 24:00")
+    raise ScheduleError(path, text, gettext_noop("a time of day from 00:00 to 24:00"))
 
 
 def _items(data: Mapping[str, Any], key: str) -> "enumerate[Any]":
     items = data.get(key, ())
     if not isinstance(items, list | tuple):
-        raise ScheduleError(key, str(items), "a list")
+        raise ScheduleError(key, str(items), gettext_noop("a list"))
     return enumerate(items)
 
 
 def _check_keys(path: str, data: Any, required: set[str], optional: set[str]) -> None:
     if not isinstance(data, Mapping):
-        raise ScheduleError(path, str(data), "an object")
+        raise ScheduleError(path, str(data), gettext_noop("an object"))
     if unknown := sorted(set(data) - required - optional):
         raise ScheduleError(f"{path}.{unknown[0]}", unknown[0], ", ".join(sorted(required | optional)))
     if missing := sorted(required - set(data)):
-        raise ScheduleError(f"{path}.{missing[0]}", "", "a value", f"Add {missing[0]}.")
+        advice = gettext_noop("Add %(name)s.", name=missing[0])
+        raise ScheduleError(f"{path}.{missing[0]}", "", gettext_noop("a value"), advice)
 
 
 def _text(data: Mapping[str, Any], key: str, path: str, default: str = "") -> str:
     value = data.get(key, default)
     if not isinstance(value, str):
-        raise ScheduleError(path, str(value), "text")
+        raise ScheduleError(path, str(value), gettext_noop("text"))
     return value
 
 

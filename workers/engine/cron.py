@@ -35,6 +35,7 @@ from workers.engine.compiled import (
     day_rule,
     time_rule,
 )
+from workers.engine.phrases import gettext_noop
 
 MAX_LENGTH = 1_000
 """Characters a schedule may have."""
@@ -57,7 +58,8 @@ SHOWN = 80
 class ScheduleError(ValueError):
     """A schedule that cannot be used. ``field`` names the part, ``found`` quotes it, ``allowed`` says what it may be.
 
-    str() is one sentence or two: the part, what was found, what is allowed, what to do.
+    str() is one sentence or two: the part, what was found, what is allowed, what to do. What is said in words is a
+    Phrase.
     """
 
     def __init__(self, field: str, found: str, allowed: str, advice: str = "") -> None:
@@ -65,8 +67,14 @@ class ScheduleError(ValueError):
         self.found = found
         self.allowed = allowed
         self.advice = advice
-        shown = found if len(found) <= SHOWN else f"{found[:SHOWN]}…"
-        super().__init__(f"{field}: found {shown!r}, allowed is {allowed}. {advice or f'Correct the {field}.'}")
+        super().__init__(
+            f"{field}: found {self.shown(found)}, allowed is {allowed}. {advice or f'Correct the {field}.'}"
+        )
+
+    @staticmethod
+    def shown(found: str) -> str:
+        """What was found, in quotation marks; the beginning of what is long."""
+        return repr(found if len(found) <= SHOWN else f"{found[:SHOWN]}…")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,10 +93,14 @@ class Field:
     @property
     def allowed(self) -> str:
         """The values, in words."""
-        words = f"{self.low} to {self.high}"
-        if self.names:
-            words += f" or names such as {next(iter(self.names))}"
-        return words + _FORMS[self.name]
+        forms = _FORMS[self.name]
+        if not self.names:
+            return gettext_noop("%(low)s to %(high)s; %(forms)s", low=self.low, high=self.high, forms=forms)
+        example = next(iter(self.names))
+        return gettext_noop(
+            "%(low)s to %(high)s or names such as %(name)s; %(forms)s",
+            low=self.low, high=self.high, name=example, forms=forms,
+        )  # fmt: skip
 
 
 def _names(first: int, words: str) -> dict[str, int]:
@@ -107,10 +119,12 @@ MONTH = Field("month", 1, 12, _names(1, _MONTHS))
 DAY_OF_WEEK = Field("day of week", 0, 7, _names(0, _DAYS))
 YEAR = Field("year", FIRST_YEAR, LAST_YEAR)
 
-_LINEAR = "; also *, a range a-b, a step */n or a-b/n, a list a,b"
+_LINEAR = gettext_noop("also *, a range a-b, a step */n or a-b/n, a list a,b")
 _FORMS = dict.fromkeys(("second", "minute", "hour", "month", "year"), _LINEAR) | {
-    "day of month": _LINEAR + ", L, L-3, LW, 15W",
-    "day of week": _LINEAR + ", 5L (last Friday), 5#2 (second Friday)",
+    "day of month": gettext_noop("also *, a range a-b, a step */n or a-b/n, a list a,b, L, L-3, LW, 15W"),
+    "day of week": gettext_noop(
+        "also *, a range a-b, a step */n or a-b/n, a list a,b, 5L (last Friday), 5#2 (second Friday)"
+    ),
 }
 
 _HASH = re.compile(r"h(?:\((\d{1,4})-(\d{1,4})\))?", re.ASCII)
@@ -126,7 +140,9 @@ def compile_cron(text: str, key: str = "") -> CompiledCron:
     Equal schedules share their rules. Raises ScheduleError for bad text and for days that no month has.
     """
     if len(text) > MAX_LENGTH:
-        raise ScheduleError("schedule", f"{len(text)} characters", f"at most {MAX_LENGTH}", "Shorten it.")
+        length = gettext_noop("%(count)s characters", count=len(text))
+        allowed = gettext_noop("at most %(most)s", most=MAX_LENGTH)
+        raise ScheduleError("schedule", length, allowed, gettext_noop("Shorten it."))
     lowered = text.strip().lower()
     try:
         return _compile_lowered(ALIASES.get(lowered, lowered), key)
@@ -163,16 +179,16 @@ def _split(text: str) -> list[str]:
         return ["0", *parts, "*"]
     if len(parts) == 6:
         if _YEAR_LIKE.search(parts[5]):
-            advice = f"A year needs seven fields: write the second first, '0 {text}'."
+            advice = gettext_noop("A year needs seven fields: write the second first, '0 %(text)s'.", text=text)
             raise DAY_OF_WEEK.error(parts[5], advice=advice)
         return [*parts, "*"]
     if len(parts) == 7:
         return parts
     raise ScheduleError(
         "schedule",
-        text if len(parts) == 1 else f"{len(parts)} fields",
-        "5 fields (minute first), 6 (second first), 7 (second first, year last) or a name such as @daily",
-        "Write for example '30 2 * * mon-fri'.",
+        text if len(parts) == 1 else gettext_noop("%(count)s fields", count=len(parts)),
+        gettext_noop("5 fields (minute first), 6 (second first), 7 (second first, year last) or a name such as @daily"),
+        gettext_noop("Write for example %(example)s.", example="'30 2 * * mon-fri'"),
     )
 
 
@@ -191,8 +207,8 @@ def _compile(
     if days.next(0) == NEVER:
         raise DAY_OF_MONTH.error(
             " ".join((month_day, month, week_day, year)).rstrip(" *?"),
-            "a day that occurs in the months and years given",
-            "This schedule would never fire: correct day, month or year.",
+            gettext_noop("a day that occurs in the months and years given"),
+            gettext_noop("This schedule would never fire: correct day, month or year."),
         )
     return CompiledCron(days, times, fixed)
 
@@ -219,7 +235,11 @@ def _special(field: Field, item: str) -> int:
         if match[2] is None:
             return 1 << LAST_DOW_BIT + day
         if not 1 <= int(match[2]) <= 5:
-            raise field.error(item, "1 to 5 after #, the number of the week", "Use 5L for the last one of the month.")
+            raise field.error(
+                item,
+                gettext_noop("1 to 5 after #, the number of the week"),
+                gettext_noop("Use 5L for the last one of the month."),
+            )
         return 1 << NTH_BITS * int(match[2]) + day
     return 0
 
@@ -230,7 +250,7 @@ def _special_day(item: str) -> int:
     if match := _LAST_DAY.fullmatch(item):
         back = int(match[1] or 0)
         if back > 30:
-            raise DAY_OF_MONTH.error(item, "L-1 to L-30")
+            raise DAY_OF_MONTH.error(item, gettext_noop("L-1 to L-30"))
         return 1 << LAST_DAY_BIT + back
     if match := _NEAREST.fullmatch(item):
         return 1 << NEAREST_BIT + _value(DAY_OF_MONTH, match[1])
@@ -269,8 +289,9 @@ def _bounds(field: Field, body: str) -> tuple[int, int]:
     if field is DAY_OF_WEEK and high == 0 < low:
         high = 7
     if high < low:
-        advice = f"Ranges go upwards: write {first}-{field.high},{field.low}-{last} to go over the end."
-        raise field.error(body, "a range a-b with the smaller value first", advice)
+        both = f"{first}-{field.high},{field.low}-{last}"
+        advice = gettext_noop("Ranges go upwards: write %(both)s to go over the end.", both=both)
+        raise field.error(body, gettext_noop("a range a-b with the smaller value first"), advice)
     return low, high
 
 
@@ -280,7 +301,9 @@ def _step(field: Field, item: str, step: str, limit: int) -> int:
     limit = max(limit, 1)
     if not _is_number(step) or not 1 <= int(step) <= limit:
         raise field.error(
-            item, f"a step of 1 to {limit} after the /", "A larger step would only repeat the first value."
+            item,
+            gettext_noop("a step of 1 to %(limit)s after the /", limit=limit),
+            gettext_noop("A larger step would only repeat the first value."),
         )
     return int(step)
 
@@ -309,7 +332,8 @@ def _hashed_item(field: Field, item: str, key: str) -> str:
     body, slash, step = item.partition("/")
     match = _HASH.fullmatch(body)
     if match is None or field is YEAR:
-        raise field.error(item, advice="H is written H, H(1-5), H/15 or H(0-29)/10; a year cannot be hashed.")
+        advice = gettext_noop("H is written H, H(1-5), H/15 or H(0-29)/10; a year cannot be hashed.")
+        raise field.error(item, advice=advice)
     low, high = (field.low, 28 if field is DAY_OF_MONTH else _top(field))
     if match[1] is not None:
         low, high = _bounds(field, f"{match[1]}-{match[2]}")

@@ -16,6 +16,7 @@ from workers.engine.blackouts import Filtered
 from workers.engine.calendars import Blackout
 from workers.engine.compiled import END, NEVER
 from workers.engine.cron import ALIASES, ScheduleError, compile_cron
+from workers.engine.phrases import gettext_noop
 from workers.engine.recurrence import Every, Never, Once, Recurring, Rule, recurring
 from workers.engine.zones import Zone, load_zone
 
@@ -84,7 +85,8 @@ class Schedule:
         self._first = 0 if start is None else max(ceil(_epoch(start, "start")), 0)
         self._last = END - 1 if end is None else min(floor(_epoch(end, "end")), END - 1)
         if end is not None and self._last < self._first:
-            raise ScheduleError("end", end.isoformat(), "an instant after the start", "Correct start or end.")
+            allowed, advice = gettext_noop("an instant after the start"), gettext_noop("Correct start or end.")
+            raise ScheduleError("end", end.isoformat(), allowed, advice)
         zone = load_zone(timezone)
         self._raw = _rule(
             text, zone, key, dst_repeat == "first", dst_gap == "shift", None if start is None else self._first
@@ -176,12 +178,13 @@ class Schedule:
         if isinstance(self._raw, Never) or self.raw_next(now) is not None:
             return
         moment = now.astimezone(UTC).isoformat(timespec="seconds")
-        last = "the year 2199" if self._last == END - 1 else f"its end, {_moment(self._last, UTC)}"
+        end = _moment(self._last, UTC)
+        last = gettext_noop("the year 2199") if self._last == END - 1 else gettext_noop("its end, %(end)s", end=end)
         raise ScheduleError(
             "schedule",
             self.text,
-            f"a schedule with a fire between now ({moment}) and {last}",
-            "This one would never fire again: correct its year, its instant or its end.",
+            gettext_noop("a schedule with a fire between now (%(now)s) and %(last)s", now=moment, last=last),
+            gettext_noop("This one would never fire again: correct its year, its instant or its end."),
         )
 
 
@@ -202,11 +205,11 @@ def _epoch(instant: datetime, name: str) -> float:
 
 def _check_choices(dst_gap: str, dst_repeat: str, jitter: float) -> None:
     if dst_gap not in ("shift", "skip"):
-        raise ScheduleError("dst_gap", str(dst_gap), "shift or skip")
+        raise ScheduleError("dst_gap", str(dst_gap), gettext_noop("shift or skip"))
     if dst_repeat not in ("first", "both"):
-        raise ScheduleError("dst_repeat", str(dst_repeat), "first or both")
+        raise ScheduleError("dst_repeat", str(dst_repeat), gettext_noop("first or both"))
     if not (isfinite(jitter) and jitter >= 0):
-        raise ScheduleError("jitter", str(jitter), "seconds, 0 or more")
+        raise ScheduleError("jitter", str(jitter), gettext_noop("seconds, 0 or more"))
 
 
 _MANUAL = Never()
@@ -227,15 +230,17 @@ def _rule(text: str, zone: Zone, key: str, once: bool, shift: bool, anchor: int 
     if head == "@at":
         return Once(_instant(rest.strip(), zone, shift))
     if rest or head not in ("@manual", "@reboot"):
-        raise ScheduleError("schedule", stripped, f"a cron expression or one of {_FORMS}")
+        raise ScheduleError("schedule", stripped, gettext_noop("a cron expression or one of %(forms)s", forms=_FORMS))
     return _MANUAL if head == "@manual" else _REBOOT
 
 
 @lru_cache(maxsize=1 << 12)
 def _refuse_never(rule: Recurring, text: str) -> None:
     if rule.next(0) == NEVER:
-        advice = "This schedule would never fire: its only times fall where the clock is put forward."
-        raise ScheduleError("schedule", text, f"a time that occurs in {rule.zone.key}", advice)
+        advice = gettext_noop("This schedule would never fire: its only times fall where the clock is put forward.")
+        raise ScheduleError(
+            "schedule", text, gettext_noop("a time that occurs in %(zone)s", zone=rule.zone.key), advice
+        )
 
 
 def _interval(text: str) -> int:
@@ -244,8 +249,9 @@ def _interval(text: str) -> int:
     if _DURATION.fullmatch(text):
         seconds = sum(int(amount) * _UNITS[unit] for amount, unit in re.findall(r"(\d+)([wdhms])", text))
     if not 1 <= seconds < END:
-        allowed = "whole seconds, at least 1s, with the units w d h m s"
-        raise ScheduleError("interval", text, allowed, "Write for example @every 90s or @every 1h30m.")
+        allowed = gettext_noop("whole seconds, at least 1s, with the units w d h m s")
+        advice = gettext_noop("Write for example %(example)s.", example="@every 1h30m")
+        raise ScheduleError("interval", text, allowed, advice)
     return seconds
 
 
@@ -256,13 +262,14 @@ def _instant(text: str, zone: Zone, shift: bool) -> int:
     except ValueError:
         moment = None
     if moment is None or moment.microsecond or not 1970 <= moment.year <= 2199:
-        allowed = "an ISO instant in whole seconds from 1970 to 2199"
-        raise ScheduleError("instant", text, allowed, "Write for example @at 2026-05-01T12:00:00Z.")
+        allowed = gettext_noop("an ISO instant in whole seconds from 1970 to 2199")
+        advice = gettext_noop("Write for example %(example)s.", example="@at 2026-05-01T12:00:00Z")
+        raise ScheduleError("instant", text, allowed, advice)
     if moment.tzinfo is not None:
         return (moment - _EPOCH) // _SECOND
     local = (moment.replace(tzinfo=UTC) - _EPOCH) // _SECOND
     instant = zone.instant(local)
     if not shift and instant + zone.offset(instant) != local:
-        advice = "This schedule would never fire: the clock is put forward over it."
-        raise ScheduleError("instant", text, f"a time that occurs in {zone.key}", advice)
+        advice = gettext_noop("This schedule would never fire: the clock is put forward over it.")
+        raise ScheduleError("instant", text, gettext_noop("a time that occurs in %(zone)s", zone=zone.key), advice)
     return instant

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from workers.engine.compiled import DAY, LAST_YEAR
 from workers.engine.cron import ScheduleError
+from workers.engine.phrases import gettext_noop
 
 _BEFORE_ALL = -(1 << 61)
 _AFTER_ALL = 1 << 61  # and still before compiled.NEVER, whatever the offset
@@ -178,8 +179,10 @@ def load_zone(key: str) -> Zone:
     try:
         starts, offsets = _parse(_read(key))
     except (KeyError, ValueError, OSError, ModuleNotFoundError, struct.error) as error:
-        advice = "Choose a zone of the IANA database, and install the tzdata package if this host has none."
-        raise ScheduleError("timezone", key, "a name such as UTC or Europe/Paris", advice) from error
+        advice = gettext_noop(
+            "Choose a zone of the IANA database, and install the tzdata package if this host has none."
+        )
+        raise ScheduleError("timezone", key, gettext_noop("a name such as UTC or Europe/Paris"), advice) from error
     kept_starts, kept_offsets = [_BEFORE_ALL], [offsets[0]]
     for start, offset in zip(starts[1:], offsets[1:], strict=True):
         if start < -365 * DAY or kept_starts[-1] == start:

@@ -1,0 +1,102 @@
+"""What the admin's pages of definitions show, and to whom."""
+
+import re
+from datetime import UTC, datetime
+
+import pytest
+from django.contrib.admin.utils import flatten
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
+from django.urls import reverse
+
+from logs.models import Run
+from tasks.models import Task
+from tests.pipelines import makers
+
+
+def test_the_list_shows_the_schedule_in_words_the_next_fire_and_the_last_run(admin):
+    pipeline = makers.pipeline(tasks=[makers.task()], nodes=[makers.node()], schedule="30 2 * * *", description="<b>")
+    Run.objects.create(
+        uuid=pipeline.pk, pipeline=pipeline.pk, pipeline_name="p", node=pipeline.pk, node_name="n",
+        state="failed", scheduled_at=datetime(2026, 1, 1, tzinfo=UTC),
+    )  # fmt: skip
+    page = admin.get(reverse("admin:pipelines_pipeline_changelist")).content.decode()
+    assert "30 2 * * *" in page
+    assert "At 02:30" in page
+    assert re.search(r"\d\d-\d\d 02:30:00", page)
+    assert "Failed" in page
+    assert "&lt;b&gt;" in page
+    assert "<b>" not in page
+    assert "bound to no node" not in page
+    pipeline.bindings.all().delete()
+    assert "bound to no node" in admin.get(reverse("admin:pipelines_pipeline_changelist")).content.decode()
+
+
+def test_the_page_of_a_pipeline_shows_its_fires_and_what_each_node_has(admin, console):
+    applied, waiting = makers.node("applied"), makers.node("waiting", enrolled=False)
+    pipeline = makers.pipeline(tasks=[makers.task()], nodes=[applied, waiting], timezone="Asia/Shanghai")
+    console.report_applied(applied, pipeline.pk, console.document(applied, pipeline.pk).generation)
+    page = admin.get(reverse("admin:pipelines_pipeline_change", args=[pipeline.pk])).content.decode()
+    preview = page.split('id="schedule-preview"')[1]
+    assert len(re.findall(r"\d{4}-\d\d-\d\d \d\d:\d\d:00 CST", preview)) == 5
+    assert "Waits until the node has enrolled" in page
+    assert re.search(r"Applied\s*</span>", page)
+
+
+def test_the_live_preview(refusing):
+    url = reverse("admin:pipelines_pipeline_preview")
+    page = refusing.get(url, {"schedule": "0 8 * * 1-5", "timezone": "UTC"}).content.decode()
+    assert "Monday through Friday" in page
+    assert "<script" not in refusing.get(url, {"schedule": "<script>", "timezone": "<script>"}).content.decode()
+    for bad in ({}, {"schedule": "\0"}, {"schedule": "* * * * *", "timezone": "\0"}, {"schedule": "x" * 5000}):
+        assert refusing.get(url, bad).status_code == 200
+
+
+def test_who_may_only_look_sees_what_there_is_and_nothing_to_press(client, console):
+    looker = get_user_model().objects.create_user("looker", is_staff=True)
+    client.force_login(looker)
+    web = makers.task(kind="http", content="", url="http://here/status", expect_status="200")
+    page = reverse("admin:pipelines_pipeline_change", args=[makers.pipeline(tasks=[web], nodes=[]).pk])
+    previews = [reverse(f"admin:pipelines_pipeline_{name}") for name in ("preview", "places")]
+    assert [client.get(url).status_code for url in (page, *previews)] == [403] * 3
+    assert "ask an administrator" in client.get(page).content.decode()
+    looker.user_permissions.set(Permission.objects.filter(codename__in=("view_pipeline", "view_task")))
+    assert [client.get(url).status_code for url in previews] == [200] * 2
+    shown = client.get(page).content.decode()
+    assert "schedule-preview" in shown
+    assert "ects-presets" not in shown
+    assert "Seen" not in shown
+    task = client.get(reverse("admin:tasks_task_change", args=[web.pk])).context["adminform"]
+    names = {name for _, part in task.fieldsets for name in flatten(part["fields"])}
+    assert {"url", "expect_status", "content"} <= names
+    assert not {"interpreter", "recipients", "signing_secret"} & names
+
+
+@pytest.mark.parametrize("kind", ["pipelines_pipeline", "workers_node"])
+@pytest.mark.parametrize("name", ["no-id", "0197c1a0-0000-7000-8000-000000000000"])
+def test_an_address_that_leads_nowhere_says_so(refusing, kind, name):
+    page = refusing.get(reverse(f"admin:{kind}_change", args=[name]), follow=True)
+    assert page.redirect_chain == [("/admin/", 302)]
+    assert name in str(next(iter(page.context["messages"])))
+    assert "There is nothing here" in refusing.get("/admin/nowhere/").content.decode()
+
+
+def test_every_page_of_the_admin_opens(admin):
+    pipeline = makers.pipeline(tasks=[makers.task()], nodes=[makers.node()])
+    secret = makers.secret("A", "b")
+    for page in (
+        reverse("admin:pipelines_pipeline_changelist") + "?q=p&enabled__exact=1",
+        reverse("admin:pipelines_pipeline_add"),
+        reverse("admin:pipelines_pipeline_history", args=[pipeline.pk]),
+        reverse("admin:pipelines_pipeline_delete", args=[pipeline.pk]),
+        reverse("admin:tasks_task_changelist") + "?q=t&kind__exact=shell",
+        reverse("admin:tasks_task_add"),
+        reverse("admin:tasks_task_history", args=[Task.objects.get().pk]),
+        reverse("admin:tasks_secret_changelist"),
+        reverse("admin:tasks_secret_change", args=[secret.pk]),
+        reverse("admin:auth_user_changelist"),
+        reverse("admin:auth_user_add"),
+        reverse("admin:auth_group_changelist"),
+        reverse("admin:auth_group_add"),
+    ):
+        assert admin.get(page, follow=True).status_code == 200, page
