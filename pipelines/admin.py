@@ -44,7 +44,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-EDITING = {"builder", "seen"}
+EDITING = {"builder"}
 """Fields that serve the editing alone."""
 
 
@@ -147,7 +147,7 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
     actions_row = ["run_one", "pause_one", "resume_one"]
     actions_detail = ["run_one", "pause_one", "resume_one"]
     fieldsets = [
-        (None, {"fields": [("name", "description"), "enabled", "seen"]}),
+        (None, {"fields": [("name", "description"), "enabled"]}),
         (_("Schedule"), {"fields": [("schedule", "timezone"), ("builder", "fires"), "calendars"]}),
         (None, {"classes": ["after"], "fields": [("node_labels", "places"), ("placement", "on_node_loss")]}),
         (_("Run"), {"classes": ["tab"], "fields": [("timeout", "overlap"), ("on_success", "on_failure")]}),

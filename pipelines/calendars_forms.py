@@ -12,7 +12,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminT
 
 from pipelines.calendars import MAX_ENTRIES, entry_error, tidied, timezone_error
 from pipelines.models import Calendar, CalendarEntry
-from tasks.forms import add_errors
+from tasks.forms import CarefulForm, add_errors
 
 WEEKDAY_CHOICES = [
     ("mon", gettext_lazy("Mon")), ("tue", gettext_lazy("Tue")), ("wed", gettext_lazy("Wed")),
@@ -23,7 +23,7 @@ WEEKDAY_CHOICES = [
 _SHORT_HOUR = re.compile(r"\d:\d\d(:\d\d)?", re.ASCII)
 
 
-class CalendarForm(forms.ModelForm):
+class CalendarForm(CarefulForm):
     """A calendar's own fields."""
 
     class Meta:

@@ -11,7 +11,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 from pipelines.models import Binding, Pipeline, Step
 from pipelines.validation import pipeline_errors, step_errors
 from tasks.fields import MapField
-from tasks.forms import add_errors
+from tasks.forms import CarefulForm, add_errors
 from workers.models import Node
 
 LIMITS = ("nice", "memory", "cpu_seconds", "open_files", "processes")
@@ -28,16 +28,13 @@ class PlainNumbers(forms.ModelForm):
                 self.initial[name] = int(value)
 
 
-class PipelineForm(PlainNumbers):
+class PipelineForm(CarefulForm, PlainNumbers):
     """A pipeline's own fields."""
 
     node_labels = MapField(
         separator="=", rows=2, label=_("Bound by labels"),
         help_text=_("One a line: name=value. Every worker that has all of them holds the pipeline."),
     )  # fmt: skip
-
-    seen = forms.CharField(required=False, label="", widget=forms.HiddenInput)
-    """When the pipeline that the form shows was changed; nothing for a new one."""
 
     class Meta:
         model = Pipeline
@@ -67,31 +64,9 @@ class PipelineForm(PlainNumbers):
             "on_failure": _("Run when a strong step failed."),
         }
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if not self.instance._state.adding:
-            self.initial["seen"] = self.instance.updated_at.isoformat()
-
-    def _ask_before_overwriting(self, seen: str) -> None:
-        """What another has saved since is not lost unnoticed: who saves again after this error means it."""
-        current = self.initial.get("seen")
-        if not seen or seen == current:
-            return
-        sent: Any = self.data
-        sent = sent.copy()
-        sent[self.add_prefix("seen")] = current
-        self.data = sent
-        raise forms.ValidationError(
-            _(
-                "This pipeline was changed after you opened this page; its history says by whom. Save again to put "
-                "what stands here in its place, or open the page anew to begin from what stands there now."
-            )
-        )
-
     def clean(self) -> dict[str, Any]:
         """The rules, on the pipeline as it will stand."""
         values = super().clean() or {}
-        self._ask_before_overwriting(values.pop("seen", ""))
         candidate = Pipeline(pk=self.instance.pk)
         for field in Pipeline._meta.concrete_fields:
             setattr(candidate, field.attname, getattr(self.instance, field.attname))

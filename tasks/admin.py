@@ -59,6 +59,7 @@ class TaskAdmin(SimpleHistoryAdmin, ModelAdmin):
     list_filter = ["kind"]
     search_fields = ["name", "description", "content", "url"]
     readonly_fields = ["created_at", "updated_at"]
+    change_form_template = "ects/change_form.html"
     warn_unsaved_form = True
     empty_icon = "terminal"
     empty_hint = _(

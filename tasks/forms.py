@@ -19,7 +19,24 @@ def add_errors(form: forms.ModelForm, errors: Errors) -> None:
             form.add_error(shown, message if shown else f"{field}: {message}")
 
 
-class TaskForm(forms.ModelForm):
+class CarefulForm(forms.ModelForm):
+    """Of an object whose page sends ``seen`` along, when it had been changed as the page was opened: what another has
+    saved since is not overwritten unasked. The page that asks was opened now, so who saves again means it."""
+
+    def clean(self) -> dict[str, Any]:
+        """Refuses, once."""
+        values = super().clean() or {}
+        seen = self.data.get("seen", "")
+        if seen and not self.instance._state.adding and seen != self.instance.updated_at.isoformat():
+            question = _(
+                "This was changed after you opened this page; the audit says by whom. Save again to put what stands "
+                "here in its place, or open the page anew to begin from what stands there now."
+            )
+            self.add_error(None, question)
+        return values
+
+
+class TaskForm(CarefulForm):
     """A task; the API's rules."""
 
     method = forms.ChoiceField(

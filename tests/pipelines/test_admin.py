@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from coordination.documents import Tombstone
 from logs.models import Run
-from pipelines.models import Control, Pipeline
+from pipelines.models import Calendar, Control, Pipeline
 from tasks.models import Secret, Task
 from tests.pipelines import makers
 
@@ -125,17 +125,19 @@ def test_saving_a_form_unchanged_changes_nothing(admin, console):
     assert after.not_before == before.not_before
 
 
-def test_what_another_saved_meanwhile_is_not_overwritten_unasked(admin, console):
+@pytest.mark.parametrize("kind", [Pipeline, Task, Calendar])
+def test_what_another_saved_meanwhile_is_not_overwritten_unasked(admin, console, kind):
     pipeline = makers.pipeline(tasks=[makers.task()], nodes=[makers.node()])
-    url = reverse("admin:pipelines_pipeline_change", args=[pipeline.pk])
+    pipeline.calendars.add(Calendar.objects.create(name="c"))
+    url = reverse(f"admin:{kind._meta.app_label}_{kind._meta.model_name}_change", args=[kind.objects.get().pk])
     page = form_of(admin.get(url))
     assert admin.post(url, page | {"description": "theirs"}).status_code == 302
     asked = admin.post(url, page | {"description": "ours"})
     assert "changed after you opened this page" in asked.content.decode()
-    assert Pipeline.objects.get().description == "theirs"
+    assert kind.objects.get().description == "theirs"
     assert (again := form_of(asked))["description"] == "ours"
     assert admin.post(url, again).status_code == 302
-    assert Pipeline.objects.get().description == "ours"
+    assert kind.objects.get().description == "ours"
 
 
 def test_dragged_rows_take_their_new_places(admin, console):

@@ -106,7 +106,7 @@ def test_saving_a_calendar_unchanged_replays_and_moves_nothing(admin):
     reply = admin.post(reverse("admin:pipelines_calendar_change", args=[used.pk]), form)
     assert reply.status_code == 302, problems(reply)
     assert Pipeline.objects.get().not_before == before
-    form["entries-1-start"] = "21:00"
+    form = form_of(change_page(admin, used)) | {"entries-1-start": "21:00"}
     admin.post(reverse("admin:pipelines_calendar_change", args=[used.pk]), form)
     assert Pipeline.objects.get().not_before > before
 
@@ -147,6 +147,7 @@ def test_a_calendar_that_silences_pipelines_says_which(admin):
     form = form_of(change_page(admin, used))
     quiet = admin.post(url, form, follow=True)
     assert len(quiet.context["messages"]) == 1
+    form = form_of(change_page(admin, used))
     form |= {"entries-0-kind": "range", "entries-0-start": "2020-01-01", "entries-0-end": "9999-12-31"}
     told = [str(message) for message in admin.post(url, form, follow=True).context["messages"]]
     assert any("p1 will not fire" in message for message in told)

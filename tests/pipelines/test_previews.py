@@ -10,9 +10,6 @@ from django.utils import timezone
 from pipelines import previews
 from pipelines.models import Pipeline
 from tests.pipelines import makers
-from tests.pipelines.test_admin import refusing
-
-__all__ = ["refusing"]
 
 pytestmark = pytest.mark.django_db
 

@@ -13,10 +13,8 @@ from logs.models import Run
 from pipelines import editions
 from pipelines.models import Edition, Pipeline
 from tests.pipelines import makers
-from tests.pipelines.test_admin import act, admin
+from tests.pipelines.test_admin import act
 from workers import keyring
-
-__all__ = ["admin"]
 
 
 def address(name: str, run: Run) -> str:
