@@ -44,7 +44,7 @@ class RunAdmin(ModelAdmin):
     ]
     list_display_links = ["display_pipeline", "display_state"]
     search_fields = ["uuid"]
-    search_help_text = _("Name of a pipeline or a node, or an id")
+    search_help_text = _("Pipeline, node or id")
     sortable_by = ()
     """By no column: in any other order the whole history would have to be sorted."""
     list_per_page = 50

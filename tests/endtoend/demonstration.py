@@ -62,10 +62,17 @@ def main() -> None:
         Binding.objects.bulk_create(Binding(pipeline=pipeline, node=node) for node in bound)
         usual = chance.lognormvariate(1, 0.7)
         instants = _instants(pipeline, now)
+        _made(pipeline, now - timedelta(days=400))
         runs += [_run(chance, pipeline, wrong, usual, node, at) for at in instants for node in bound]
     runs.sort(key=lambda run: run.scheduled_at)
     Run.objects.bulk_create(runs)
     rollups.move([], [rollups.counted(run) for run in runs])
+
+
+def _made(pipeline: Pipeline, at: datetime) -> None:
+    """Long enough ago for its runs to be explained by it."""
+    Pipeline.objects.filter(pk=pipeline.pk).update(created_at=at)
+    pipeline.history.update(history_date=at)
 
 
 def _online(chance: random.Random, nodes: list[Node], now: datetime) -> None:
