@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from coordination.errors import CoordinationError
+from coordination.errors import CoordinationError, PermissionDenied
 from coordination.etcd.status import MemberStatus, member_status
 from coordination.finding import Finding, fail, ok, warn
 from coordination.gateway import EtcdSettings
@@ -34,11 +34,14 @@ def check(etcd: EtcdSettings) -> Iterator[Finding]:
     for endpoint in etcd.endpoints:
         try:
             members.append(_Member(endpoint, member_status(replace(etcd, endpoints=(endpoint,)), TIMEOUT)))
+        except PermissionDenied:
+            words = f"{endpoint} tells its version, size and alarms to etcd's root only: nobody looks at them here"
+            yield warn("etcd", words, "Give the user of ECTS_ETCD_USER the role root, or watch etcd's own metrics.")
         except CoordinationError:
             continue
     for member in members:
         yield from _member(member)
-    yield from _together(members)
+    yield from _together(members, len(etcd.endpoints))
 
 
 def _member(member: _Member) -> Iterator[Finding]:
@@ -71,11 +74,12 @@ def _version(name: str, version: str) -> Iterator[Finding]:
         yield warn("etcd", f"{name}: etcd 3.5.0 to 3.5.2 can lose data on a crash", "Install 3.5.3 or newer.")
 
 
-def _together(members: Sequence[_Member]) -> Iterator[Finding]:
+def _together(members: Sequence[_Member], number: int) -> Iterator[Finding]:
+    """``number``: of members that there should be."""
     if len({member.status.cluster for member in members}) > 1:
         names = ", ".join(member.endpoint for member in members)
         advice = "Start one of them empty as a member of the other's cluster, or name only one in ECTS_ETCD_ENDPOINTS."
         yield fail("etcd", f"{names} are not members of one cluster", advice)
-    if len(members) == 2:
+    if number == 2:
         words = "has two members: it stops as soon as one of them does"
         yield warn("etcd", words, "Run one, or three.")
