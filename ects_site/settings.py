@@ -368,7 +368,7 @@ UNFOLD = {
     "STYLES": [lambda request, name=name: static(f"ects/{name}.css") for name in ("frame", "ects", "charts", "lists")],
     "SCRIPTS": [
         lambda request, name=name: static(f"ects/{name}.js")
-        for name in ("zone", "labels", "keyboard", "palette", "session")
+        for name in ("zone", "labels", "keyboard", "palette", "session", "once")
     ],
     "DASHBOARD_CALLBACK": "ects_site.dashboard.page.context",
 }

@@ -100,14 +100,14 @@ def run(request: HttpRequest, pipeline: Pipeline) -> str:
 def pause(request: HttpRequest, pipeline: Pipeline) -> str:
     """Its fires are skipped from now on."""
     pipeline.paused = True
-    pipeline.save(update_fields=["paused", "updated_at"])
+    pipeline.save(update_fields=["paused"])
     return ""
 
 
 def resume(request: HttpRequest, pipeline: Pipeline) -> str:
     """It fires again."""
     pipeline.paused = False
-    pipeline.save(update_fields=["paused", "updated_at"])
+    pipeline.save(update_fields=["paused"])
     return ""
 
 

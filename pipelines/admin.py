@@ -15,7 +15,6 @@ from django.urls import path, reverse
 from django.utils.safestring import SafeString
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
-from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import ModelAdmin, StackedInline, TabularInline
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display
@@ -36,6 +35,7 @@ from pipelines.actions import PipelineActions
 from pipelines.forms import BindingForm, PipelineForm, StepForm
 from pipelines.formsets import StepFormSet
 from pipelines.models import Binding, Calendar, Control, Pipeline, Publication, Step
+from tasks.versions import VersionedAdmin
 from workers.models import Node
 
 __all__ = [
@@ -117,7 +117,7 @@ class BindingInline(TabularInline):
 
 
 @admin.register(Pipeline)
-class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
+class PipelineAdmin(PipelineActions, VersionedAdmin, ModelAdmin):
     """Pipelines: what they do, when, where, and what became of it."""
 
     form = PipelineForm
@@ -235,6 +235,7 @@ class PipelineAdmin(PipelineActions, SimpleHistoryAdmin, ModelAdmin):
         """With what became of it above its form."""
         pipeline = self.get_object(request, object_id)
         if pipeline is None:  # The actions would look for it by what may be no id at all.
+            self._refuse_strangers(request)
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
         facts = displays.facts(pipeline, now())
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), "facts": facts})

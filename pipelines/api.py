@@ -109,7 +109,7 @@ class PipelineViewSet(DefinitionViewSet):
         pipeline = self.get_object()
         with one_write():
             pipeline.paused = paused
-            pipeline.save(update_fields=["paused", "updated_at"])
+            pipeline.save(update_fields=["paused"])
         return Response(PipelineSerializer(self.get_object(), context=self.get_serializer_context()).data)
 
 

@@ -9,7 +9,6 @@ from django.utils.safestring import SafeString
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 
@@ -17,6 +16,7 @@ from pipelines import displays
 from pipelines.calendars_forms import CalendarEntryForm, CalendarEntryFormSet, CalendarForm
 from pipelines.models import Calendar, CalendarEntry
 from pipelines.schedules import is_silenced, schedule_of
+from tasks.versions import VersionedAdmin
 from workers.engine.schedule import ScheduleError
 
 
@@ -31,7 +31,7 @@ class CalendarEntryInline(TabularInline):
 
 
 @admin.register(Calendar)
-class CalendarAdmin(SimpleHistoryAdmin, ModelAdmin):
+class CalendarAdmin(VersionedAdmin, ModelAdmin):
     """Calendars: when pipelines do not fire, and which pipelines these are."""
 
     form = CalendarForm

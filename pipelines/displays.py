@@ -23,7 +23,7 @@ from pipelines.schedules import upcoming, words
 from workers.models import Node
 
 TIME_OF_DAY = re.compile(r"\d:\d\d")
-OWN_OFFSET = re.compile(r"(Z|[+-]\d\d:?\d\d)$")
+OWN_OFFSET = re.compile(r":\d\d(Z|[+-]\d\d(:?\d\d)?)$")
 
 UNDECIDED = ("running", "skipped", "missed")
 """States that say nothing of how well a run does its work."""

@@ -87,9 +87,10 @@ def schedule_errors(pipeline: Pipeline, now: datetime, calendars: Iterable[Calen
         schedule = schedule_of(pipeline, now if pipeline.enabled else None, chosen)
     except ScheduleError as error:
         found = {_SCHEDULE_FIELDS.get(error.field, "schedule"): [sentence(error)]}
-        if error.field == "timezone":  # The engine looks at it first, and says nothing of a text that is wrong as well.
+        if error.field == "timezone" and pipeline.timezone != "UTC":
+            # The engine looks at it first, and says nothing of a text that is wrong in every zone.
             elsewhere = copy(pipeline)
-            elsewhere.timezone = "UTC"
+            elsewhere.timezone, elsewhere.enabled = "UTC", False
             found |= {name: wrong for name, wrong in schedule_errors(elsewhere, now, []).items() if name == "schedule"}
         return found
     if pipeline.enabled and is_silenced(schedule, now):

@@ -9,12 +9,12 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
-from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
 from tasks.forms import SecretForm, TaskForm
 from tasks.models import Secret, Task
+from tasks.versions import VersionedAdmin
 
 SHELL, HOOK, MAIL, WEB = ("shell",), ("hook",), ("mail",), ("http", "hook")
 
@@ -51,7 +51,7 @@ def _of_kind(fields: Any, kind: str) -> list[Any]:
 
 
 @admin.register(Task)
-class TaskAdmin(SimpleHistoryAdmin, ModelAdmin):
+class TaskAdmin(VersionedAdmin, ModelAdmin):
     """Tasks; the form shows what the kind needs."""
 
     form = TaskForm

@@ -114,7 +114,7 @@ class NodeAdmin(NodeActions, ModelAdmin):
 
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         """The actions would look for it by what may be no id at all."""
-        if self.get_object(request, object_id) is None:
+        if self.has_view_permission(request) and self.get_object(request, object_id) is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
         return super().change_view(request, object_id, *args, **kwargs)
 

@@ -36,7 +36,7 @@ def check(etcd: EtcdSettings) -> Iterator[Finding]:
             members.append(_Member(endpoint, member_status(replace(etcd, endpoints=(endpoint,)), TIMEOUT)))
         except PermissionDenied:
             words = f"{endpoint} tells its version, size and alarms to etcd's root only: nobody looks at them here"
-            yield warn("etcd", words, "Give the user of ECTS_ETCD_USER the role root, or watch etcd's own metrics.")
+            yield warn("etcd", words, "Watch etcd's own metrics, or give the user of ECTS_ETCD_USER the role root.")
         except CoordinationError:
             continue
     for member in members:

@@ -82,9 +82,10 @@ def probe(etcd: Etcd) -> EtcdReport:
 def _ask(etcd: Etcd, report: EtcdReport) -> None:
     try:
         clusters = [_see_member(each, etcd, report) for each in etcd.endpoints]
-        for each, cluster in zip(etcd.endpoints, clusters, strict=True):
-            if None not in (cluster, clusters[0]) and cluster != clusters[0]:
-                facts = {"endpoint": each, "other": etcd.endpoints[0]}
+        telling = [told for told in zip(etcd.endpoints, clusters, strict=True) if told[1] is not None]
+        for each, cluster in telling[1:]:
+            if cluster != telling[0][1]:
+                facts = {"endpoint": each, "other": telling[0][0]}
                 report.refuse("endpoints", _("%(endpoint)s is of another cluster than %(other)s") % facts)
         if report.wrong:
             return

@@ -4,7 +4,7 @@ document.addEventListener(
   "keydown",
   (event) => {
     const input = event.target;
-    if (event.key !== "Enter" || input.id !== "search-input-command" || !input.value) return;
+    if (event.key !== "Enter" || event.isComposing || input.id !== "search-input-command" || !input.value) return;
     const results = document.getElementById("command-results-list");
     if (results?.querySelector("li.active")) return;
     if (results?.dataset.of === input.value) input.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowDown" }));

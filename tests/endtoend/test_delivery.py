@@ -49,8 +49,8 @@ def test_every_run_and_every_byte_comes_once(ects: Installation, tmp_path: Path)
             os.kill(pid, signal.SIGCONT)
     for pipeline in pipelines:
         ects.disable(pipeline)
-    rows = wait_for("all is told", lambda: _told(ects, pipelines, account), 60 + SECONDS * 4)
-    _compare(ects, pipelines, rows, account)
+    rows, written = wait_for("all is told", lambda: _told(ects, pipelines, account), 60 + SECONDS * 4)
+    _compare(ects, pipelines, rows, written)
 
 
 def _killed_and_started_again(ects: Installation, worker: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
@@ -66,25 +66,28 @@ def _begun(account: Path) -> int:
     return account.read_text().count("begun ")
 
 
-def _executions(account: Path) -> list[str]:
-    return [line.split()[1] for line in account.read_text().splitlines() if line.startswith("begun ")]
+def _executions(written: str) -> list[str]:
+    return [line.split()[1] for line in written.splitlines() if line.startswith("begun ")]
 
 
-def _told(ects: Installation, pipelines: list[str], account: Path) -> dict[str, list[dict[str, Any]]] | None:
-    """The rows of each pipeline, once the ledger shows exactly what ran, with an end. Of one moment: the last runs may
-    be begun after their pipelines are disabled. Of one that is lost nobody knows whether it had begun: its beginning is
-    durable before that."""
+def _told(
+    ects: Installation, pipelines: list[str], account: Path
+) -> tuple[dict[str, list[dict[str, Any]]], str] | None:
+    """The rows of each pipeline and the account, once the ledger shows exactly what ran, with an end. Of one moment:
+    the last runs may be begun after their pipelines are disabled. Of one that is lost nobody knows whether it had
+    begun: its beginning is durable before that."""
     rows = {pipeline: ects.runs(pipeline, limit=500) for pipeline in pipelines}
+    written = account.read_text()
     ran = [row for found in rows.values() for row in found if row["started_at"]]
-    executed = set(_executions(account))
+    executed = set(_executions(written))
     known = {row["id"] for row in ran if row["state"] != "lost" or row["id"] in executed}
     is_over = all(row["state"] != "running" for row in ran)
-    return rows if is_over and known == executed else None
+    return (rows, written) if is_over and known == executed else None
 
 
-def _compare(ects: Installation, pipelines: list[str], rows: dict[str, list[dict[str, Any]]], account: Path) -> None:
-    executions = Counter(_executions(account))
-    ended = {line.split()[1] for line in account.read_text().splitlines() if line.startswith("ended ")}
+def _compare(ects: Installation, pipelines: list[str], rows: dict[str, list[dict[str, Any]]], written: str) -> None:
+    executions = Counter(_executions(written))
+    ended = {line.split()[1] for line in written.splitlines() if line.startswith("ended ")}
     assert set(executions.values()) == {1}, "none ran twice"
     for pipeline in pipelines:
         _without_hole(rows[pipeline])

@@ -52,6 +52,14 @@ def _save(page: Page) -> None:
     expect(page.locator("body")).to_contain_text("was changed successfully")
 
 
+def test_a_double_click_saves_once_and_asks_nothing(ects: Installation, page: Page) -> None:
+    _board(ects, page)
+    page.get_by_label("Description").fill("clicked twice")
+    page.get_by_role("button", name="Save and continue editing").dblclick()
+    expect(page.locator("body")).to_contain_text("was changed successfully")
+    expect(page.locator("body")).not_to_contain_text("changed after you opened this page")
+
+
 def test_steps_are_dragged_into_their_order_and_side_by_side(ects: Installation, page: Page) -> None:
     pipeline, (a, b, c) = _board(ects, page)
     cards = page.locator(".ects-board-card")

@@ -140,6 +140,17 @@ def test_what_another_saved_meanwhile_is_not_overwritten_unasked(admin, console,
     assert kind.objects.get().description == "ours"
 
 
+def test_a_pause_meanwhile_is_no_change_of_what_the_form_shows(admin, console):
+    pipeline = makers.pipeline(tasks=[makers.task()], nodes=[makers.node()])
+    url = reverse("admin:pipelines_pipeline_change", args=[pipeline.pk])
+    page = form_of(admin.get(url))
+    act(admin, "pause_selected", pipeline)
+    assert Pipeline.objects.get().paused
+    assert admin.post(url, page | {"description": "ours"}).status_code == 302
+    assert (saved := Pipeline.objects.get()).description == "ours"
+    assert saved.paused
+
+
 def test_dragged_rows_take_their_new_places(admin, console):
     node = makers.node()
     pipeline = makers.pipeline(tasks=[makers.task(name) for name in "abc"], nodes=[node])

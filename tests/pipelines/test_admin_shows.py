@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime
+from uuid import uuid4
 
 import pytest
 from django.contrib.admin.utils import flatten
@@ -9,7 +10,9 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.urls import reverse
 
+from ects_site.palette import MOST, found
 from logs.models import Run
+from pipelines.models import Calendar, LostEdit, Pipeline
 from tasks.models import Task
 from tests.pipelines import makers
 
@@ -70,6 +73,31 @@ def test_who_may_only_look_sees_what_there_is_and_nothing_to_press(client, conso
     names = {name for _, part in task.fieldsets for name in flatten(part["fields"])}
     assert {"url", "expect_status", "content"} <= names
     assert not {"interpreter", "recipients", "signing_secret"} & names
+
+
+@pytest.mark.parametrize("kind", [Pipeline, Task, Calendar])
+def test_to_bring_a_version_back_asks_for_the_permission_to_change(client, console, kind):
+    looker = get_user_model().objects.create_user("looker", is_staff=True)
+    made = makers.pipeline(tasks=[makers.task()], nodes=[])
+    made.calendars.add(Calendar.objects.create(name="c"))
+    row, name = kind.objects.get(), kind._meta.model_name
+    looker.user_permissions.set(Permission.objects.filter(codename=f"view_{name}"))
+    client.force_login(looker)
+    address = f"admin:{kind._meta.app_label}_{name}_simple_history"
+    url = reverse(address, args=[row.pk, row.history.latest().pk])
+    assert client.get(url).status_code == 200
+    assert client.post(url, {"name": "taken", "content": "echo taken", "kind": "shell"}).status_code == 403
+    assert not kind.objects.filter(name="taken").exists()
+
+
+def test_the_palette_s_kinds_are_bounded_and_come_in_order(admin):
+    for number in range(MOST + 1):
+        makers.pipeline(f"nightly-{number}", tasks=[], nodes=[])
+    LostEdit.objects.create(pipeline=uuid4(), pipeline_name="nightly-lost", generation=1)
+    makers.node("nightly-node")
+    told = [(line.description, line.link) for line in found(admin.get("/admin/").wsgi_request, "nightly")]
+    assert [kind for kind, _link in told] == ["pipeline"] * MOST + ["pipelines", "node", "lost change"]
+    assert told[MOST][1] == "/admin/pipelines/pipeline/?q=nightly"
 
 
 @pytest.mark.parametrize("kind", ["pipelines_pipeline", "workers_node"])

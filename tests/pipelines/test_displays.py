@@ -19,6 +19,7 @@ from pipelines.models import Pipeline
         ("*/5 * * * *", "Asia/Shanghai", "UTC", False),
         ("@at 2035-01-01T03:00", "Asia/Shanghai", "UTC", True),
         ("@at 2035-01-01T03:00+02:00", "Asia/Shanghai", "UTC", False),
+        ("@at 2035-01-01T03:00-05", "Asia/Shanghai", "UTC", False),
     ],
 )
 def test_the_zone_of_a_time_that_is_not_by_the_viewer_s_clock(schedule, zone, viewer, is_told):

@@ -59,10 +59,12 @@ def test_of_a_calendar_too() -> None:
     with translation.override("zh-hans"):
         assert entry_error(CalendarEntry(kind="date", start="soon"), "UTC") == (
             "date",
-            "'soon' 不可用：请填写 日期，例如 2026-12-25；或 12-25，表示每年。",
+            "'soon' 不可用：请填写日期，例如 2026-12-25；或 12-25，表示每年。",
         )
 
 
 def test_a_wrong_zone_hides_no_wrong_text() -> None:
     found = schedule_errors(Pipeline(schedule="61 * * * *", timezone="Mars/Olympus"), NOW, [])
     assert found.keys() == {"timezone", "schedule"}
+    right = Pipeline(schedule="@at 2026-01-02T03:04:04", timezone="America/New_Yrok", enabled=True)
+    assert schedule_errors(right, NOW, []).keys() == {"timezone"}, "in its own zone it is still to come"
