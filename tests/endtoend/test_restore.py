@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -44,30 +45,53 @@ def manage(it: Installation, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_lost_installation_is_restored(it: Installation, tmp_path: Path) -> None:
-    worker = it.add_worker("stays")
-    [node] = [node["id"] for node in it.nodes() if node["name"] == "stays"]
-    account, own = tmp_path / "account", tmp_path / "own"
+class Defined(NamedTuple):
+    """What there is before the loss. ``edited`` is the task of ``kept``, which the node ``stays`` fires; ``mine`` is
+    fired by the console's own worker."""
+
+    stays: str
+    edited: int
+    kept: str
+    gone: str
+    mine: str
+
+
+def define(it: Installation, account: Path, own: Path) -> Defined:
+    [stays] = [node["id"] for node in it.nodes() if node["name"] == "stays"]
     edited = it.task("shell", f'echo "first $ECTS_RUN_ID" >> {account}')
     it.post("secrets/", {"name": "FRUIT", "value": "apple"})
-    each = {"nodes": [node], "overlap": "allow"}
-    kept = it.pipeline("* * * * * *", [{"task": edited, "environment": {"F": "{{ secrets.FRUIT }}"}}], **each)
-    gone = it.pipeline("@manual", [{"task": it.task("shell", "true")}], nodes=[node])
+    steps = [{"task": edited, "environment": {"F": "{{ secrets.FRUIT }}"}}]
+    kept = it.pipeline("* * * * * *", steps, nodes=[stays], overlap="allow")
+    gone = it.pipeline("@manual", [{"task": it.task("shell", "true")}], nodes=[stays])
     mine = it.pipeline(
         "* * * * * *", [{"task": it.task("shell", f'echo "own $ECTS_RUN_ID" >> {own}')}], overlap="allow"
     )
+    return Defined(stays, edited, kept, gone, mine)
+
+
+def go_on(it: Installation, there: Defined, account: Path, own: Path) -> None:
+    """What the backup does not have: an edit, a deletion, a new pipeline, and more runs of the old ones."""
+    it.api.patch(
+        f"tasks/{there.edited}/", json={"content": f'echo "second $ECTS_RUN_ID" >> {account}'}
+    ).raise_for_status()
+    it.api.delete(f"pipelines/{there.gone}/").raise_for_status()
+    later = it.task("shell", f'echo "later $ECTS_RUN_ID" >> {account}')
+    it.pipeline("* * * * * *", [{"task": later}], name="made-later", nodes=[there.stays], overlap="allow")
+    wait_for("the edits hold", lambda: {line.split()[0] for line in lines(account)} == {"first", "second", "later"})
+    count = len(lines(own))
+    wait_for("more is delivered", lambda: len(it.ended(there.kept)) >= 8 and len(lines(own)) >= count + 6)
+
+
+def test_a_lost_installation_is_restored(it: Installation, tmp_path: Path) -> None:
+    worker = it.add_worker("stays")
+    account, own = tmp_path / "account", tmp_path / "own"
+    there = define(it, account, own)
     wait_for("both fire", lambda: len(lines(account)) >= 3 and len(lines(own)) >= 3)
 
     made = manage(it, "backup", str(tmp_path / "backup.tar"))
     assert made.returncode == 0, made.stderr
     assert (tmp_path / "backup.tar").stat().st_mode & 0o777 == 0o600
-    it.api.patch(f"tasks/{edited}/", json={"content": f'echo "second $ECTS_RUN_ID" >> {account}'}).raise_for_status()
-    it.api.delete(f"pipelines/{gone}/").raise_for_status()
-    later = it.task("shell", f'echo "later $ECTS_RUN_ID" >> {account}')
-    it.pipeline("* * * * * *", [{"task": later}], name="made-later", **each)
-    wait_for("the edits hold", lambda: {line.split()[0] for line in lines(account)} == {"first", "second", "later"})
-    count = len(lines(own))
-    wait_for("more is delivered", lambda: len(it.ended(kept)) >= 8 and len(lines(own)) >= count + 6, 60)
+    go_on(it, there, account, own)
 
     lose_everything(it)
     seen = len(lines(account))
@@ -79,23 +103,28 @@ def test_a_lost_installation_is_restored(it: Installation, tmp_path: Path) -> No
     it.start()
     assert worker.poll() is None
 
-    wait_for("the older state is back", lambda: lines(account)[-1].startswith("first"), 60)
-    assert it.get(f"pipelines/{gone}/")["id"] == gone
-    assert it.run_now(gone)["state"] == "succeeded", "signed by the key of the backup, which every worker trusts"
-    it.disable(kept)
-    wait_for("all that the worker had is told", lambda: set(executed(account)) <= succeeded(it, node), 60)
-    rows = Counter(run["id"] for run in it.listed("runs/", node=node))
+    wait_for("the older state is back", lambda: lines(account)[-1].startswith("first"))
+    assert it.get(f"pipelines/{there.gone}/")["id"] == there.gone
+    signed = it.run_now(there.gone)
+    assert signed["state"] == "succeeded", "signed by the key of the backup, which every worker trusts"
+    compare(it, there, account, own)
+    for words in (": a change of", "pipeline made-later", f"{GONE} of its records were lost"):
+        wait_for(f"doctor tells: {words}", lambda words=words: words in manage(it, "doctor").stdout)
+
+
+def compare(it: Installation, there: Defined, account: Path, own: Path) -> None:
+    """The ledger shows what ran, once; of the console's own worker no more is missing than it no longer had."""
+    it.disable(there.kept)
+    wait_for("all that the worker had is told", lambda: set(executed(account)) <= succeeded(it, there.stays))
+    rows = Counter(run["id"] for run in it.listed("runs/", node=there.stays))
     assert set(rows.values()) == {1}
     assert set(Counter(executed(account)).values()) == {1}, "nothing ran twice"
-    assert succeeded(it, node) - set(executed(account)) <= {run["id"] for run in it.runs(gone)}
-    it.disable(mine)
+    assert succeeded(it, there.stays) - set(executed(account)) <= {run["id"] for run in it.runs(there.gone)}
+    it.disable(there.mine)
     wait_for(
         "no more is missing than what the console's own worker no longer had",
-        lambda: len(set(executed(own)) - {run["id"] for run in it.runs(mine, limit=500)}) <= GONE,
-        60,
+        lambda: len(set(executed(own)) - {run["id"] for run in it.runs(there.mine, limit=500)}) <= GONE,
     )
-    for words in (": a change of", "pipeline made-later", f"{GONE} of its records were lost"):
-        wait_for(f"doctor tells: {words}", lambda words=words: words in manage(it, "doctor").stdout, 60)
 
 
 def lose_everything(it: Installation) -> None:
