@@ -1,6 +1,7 @@
 """The wizard's pages: the steps, a look over all of them, and the set-up as it goes."""
 
 import os
+from copy import copy
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -142,7 +143,8 @@ def show_progress(request: HttpRequest) -> HttpResponse:
     """How far it is. ``?part``: only what changes."""
     if not attempts:
         return redirect("home")
-    attempt = attempts[-1]
+    # As it is now: it goes on while the page is made, which would say that it ended and not what to mend.
+    attempt = copy(attempts[-1])
     context = {
         "attempt": attempt,
         "target": _target(request),
