@@ -107,6 +107,8 @@ def test_an_address_that_leads_nowhere_says_so(refusing, kind, name):
     assert page.redirect_chain == [("/admin/", 302)]
     assert name in str(next(iter(page.context["messages"])))
     assert "There is nothing here" in refusing.get("/admin/nowhere/").content.decode()
+    refusing.force_login(get_user_model().objects.create_user("stranger", is_staff=True))
+    assert refusing.get(reverse(f"admin:{kind}_change", args=[name])).status_code == 403
 
 
 def test_every_page_of_the_admin_opens(admin):
