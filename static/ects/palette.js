@@ -12,3 +12,13 @@ document.addEventListener(
   },
   true,
 );
+
+// The theme focuses the field 20 ms after it asked for the palette, which the browser may not have shown by then:
+// a hidden field takes no focus, and what is typed would be lost.
+document.addEventListener("DOMContentLoaded", () => {
+  const input = document.getElementById("search-input-command");
+  const palette = input?.closest("[x-show]");
+  if (!palette) return;
+  const focus = () => palette.style.display === "none" || input.focus();
+  new MutationObserver(focus).observe(palette, { attributes: true, attributeFilter: ["style"] });
+});

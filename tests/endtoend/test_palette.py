@@ -89,3 +89,14 @@ def test_the_palette_finds_a_run_by_its_id(ects: Installation, page: Page, made:
     page.keyboard.press("Enter")
     expect(page.locator("[data-step-output]")).to_contain_text("found")
     assert page.locator("#run").get_attribute("data-poll") == f"/admin/logs/run/{made.run}/poll/"
+
+
+def test_what_is_typed_is_not_lost_when_the_palette_is_shown_late(ects: Installation, page: Page) -> None:
+    """A busy browser draws it long after the theme gave the field the focus, which a hidden field does not take."""
+    page.add_init_script(
+        "const draw = window.requestAnimationFrame.bind(window);"
+        "window.requestAnimationFrame = (callback) => setTimeout(() => draw(callback), 500);"
+    )
+    page.goto(f"{ects.url}/admin/")
+    page.keyboard.press("Control+k")
+    expect(page.locator("#search-input-command")).to_be_focused(timeout=10_000)
