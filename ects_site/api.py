@@ -5,6 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import authenticate
+from django.core.cache import caches
 from django.db import InterfaceError, OperationalError
 from django.db.models import ProtectedError
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -75,6 +76,7 @@ class TokenThrottle(AnonRateThrottle):
     """For one address; django-axes counts wrong passwords for each name."""
 
     rate = "120/min"
+    cache = caches["process"]
 
 
 class TokenView(APIView):

@@ -169,6 +169,12 @@ else:
     }
 # What the URL says after its question mark (unix_socket, charset, ssl) wins.
 DATABASES["default"]["OPTIONS"] = options | mysql_options(DATABASES["default"].get("OPTIONS", {}))
+# The theme keeps what its palette found in the default one for five minutes: what was made or deleted meanwhile would
+# be found as it was. What is ours to keep is in the other.
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"},
+    "process": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTHENTICATION_BACKENDS = [

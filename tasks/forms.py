@@ -27,13 +27,20 @@ class CarefulForm(forms.ModelForm):
         """Refuses, once."""
         values = super().clean() or {}
         seen = self.data.get("seen", "")
-        if seen and not self.instance._state.adding and seen != self.instance.updated_at.isoformat():
+        if seen and not self.instance._state.adding and seen != self._last_saved():
             question = _(
                 "This was changed after you opened this page; the audit says by whom. Save again to put what stands "
                 "here in its place, or open the page anew to begin from what stands there now."
             )
             self.add_error(None, question)
         return values
+
+    def _last_saved(self) -> str:
+        """When, with the row locked until the page's transaction ends: the instance may have been read before another
+        save was committed. "" when it was deleted."""
+        rows = type(self.instance)._default_manager.select_for_update().filter(pk=self.instance.pk)
+        changed = rows.values_list("updated_at", flat=True).first()
+        return changed.isoformat() if changed else ""
 
 
 class TaskForm(CarefulForm):

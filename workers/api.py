@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.core.cache import caches
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, permissions, serializers, status
@@ -230,6 +231,7 @@ class EnrolThrottle(AnonRateThrottle):
     """Guessing tokens is hopeless; trying is also slow."""
 
     rate = "120/min"
+    cache = caches["process"]
 
 
 class EnrolView(APIView):

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.core.cache import cache
+from django.core.cache import caches
 from django.utils.formats import date_format
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
@@ -90,6 +90,7 @@ class Upcoming:
 
 def upcoming(now: datetime) -> Upcoming:
     """Of the pipelines that are enabled and not paused."""
+    cache = caches["process"]
     if (found := cache.get("ects-upcoming")) is None:
         found = _look_ahead(now.replace(second=0, microsecond=0), now)
         cache.set("ects-upcoming", found, KEEP)

@@ -100,3 +100,15 @@ def test_what_is_typed_is_not_lost_when_the_palette_is_shown_late(ects: Installa
     page.goto(f"{ects.url}/admin/")
     page.keyboard.press("Control+k")
     expect(page.locator("#search-input-command")).to_be_focused(timeout=10_000)
+
+
+def test_what_is_made_meanwhile_is_found_too(ects: Installation, page: Page) -> None:
+    """What the same words found a moment before is not all there is."""
+    ects.task("shell", "true", name="lighthouse lamp")
+    page.goto(f"{ects.url}/admin/")
+    _ask(page, "lighthouse")
+    expect(page.locator("#command-results-list li")).to_have_count(1)
+    ects.task("shell", "true", name="lighthouse horn")
+    page.reload()
+    _ask(page, "lighthouse")
+    expect(page.locator("#command-results-list li")).to_have_count(2)

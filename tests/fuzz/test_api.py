@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import schemathesis
 from django.contrib.auth import get_user_model
-from django.core.cache import cache
+from django.core.cache import caches
 from drf_spectacular.generators import SchemaGenerator
 from hypothesis import given
 from knox.models import AuthToken
@@ -27,7 +27,7 @@ from tests.pipelines.makers import Console
 def token(console: Console, settings: Any) -> str:
     """An administrator's, on a console that holds one of everything."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    cache.clear()
+    caches["process"].clear()
     node, task = makers.node(), makers.task()
     pipeline = makers.pipeline(tasks=[task], nodes=[node])
     Calendar.objects.create(name="holidays")

@@ -5,10 +5,12 @@ from html.parser import HTMLParser
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.forms import model_to_dict
 from django.urls import reverse
 
 from coordination.documents import Tombstone
 from logs.models import Run
+from pipelines.calendars_forms import CalendarForm
 from pipelines.models import Calendar, Control, Pipeline
 from tasks.models import Secret, Task
 from tests.pipelines import makers
@@ -138,6 +140,15 @@ def test_what_another_saved_meanwhile_is_not_overwritten_unasked(admin, console,
     assert (again := form_of(asked))["description"] == "ours"
     assert admin.post(url, again).status_code == 302
     assert kind.objects.get().description == "ours"
+
+
+def test_what_another_saved_after_the_row_was_read_is_not_overwritten_either(console):
+    """Two requests at once: this one had read the row when the other's change was committed."""
+    calendar = Calendar.objects.create(name="c")
+    values = model_to_dict(calendar) | {"seen": calendar.updated_at.isoformat()}
+    assert CalendarForm(values, instance=Calendar.objects.get()).is_valid()
+    Calendar.objects.get().save()
+    assert "changed after you opened this page" in CalendarForm(values, instance=calendar).non_field_errors()[0]
 
 
 def test_a_pause_meanwhile_is_no_change_of_what_the_form_shows(admin, console):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
-from django.core.cache import cache
+from django.core.cache import caches
 from django.db import transaction
 from django.test import Client
 from django.utils import translation
@@ -36,7 +36,7 @@ PIPELINE, NODE = uuid.UUID(int=7), uuid.UUID(int=101)
 @pytest.fixture(autouse=True)
 def nothing_of_another_test() -> Iterator[None]:
     """Neither a kept answer nor the language of the last request."""
-    cache.clear()
+    caches["process"].clear()
     with translation.override("en"):
         yield
 
@@ -275,7 +275,7 @@ def test_it_renews_itself_and_says_when_it_cannot(live_server: Any, browser: Bro
     page.get_by_text("(Asia/Shanghai)").wait_for()
     page.get_by_text("Nothing has run yet").wait_for()
     Pipeline.objects.create(name="soon", schedule="* * * * *", enabled=True)
-    cache.clear()
+    caches["process"].clear()
     runs(3, datetime.now(UTC), "failed", pipeline_name="went wrong")
     page.clock.fast_forward(16_000)
     page.get_by_role("link", name="went wrong").first.wait_for()
