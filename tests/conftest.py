@@ -7,8 +7,8 @@ from playwright.sync_api import Browser
 
 from tests.browsing import chromium
 
-PROCESSES_FIRST = ("faults", "endtoend", "cluster", "fuzz", "site", "simulation")
-"""Directories of tests that take long, mostly waiting for real processes."""
+PROCESSES_FIRST = ("faults", "endtoend", "simulation", "cluster", "fuzz", "site")
+"""Directories of tests that take long: mostly waiting for real processes, but for the simulation, which only counts."""
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -90,7 +90,7 @@ def nothing_fires_on(request: pytest.FixtureRequest) -> Iterator[None]:
 _running: list[Installation] = []
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def ects(tmp_path_factory: pytest.TempPathFactory, mailbox: Mailbox) -> Iterator[Installation]:
     directory: Path = tmp_path_factory.mktemp("single") / "var"
     it = Installation(

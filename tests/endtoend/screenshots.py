@@ -40,13 +40,14 @@ def pages(ects: Installation) -> dict[str, str]:
     run = ects.run_now(pipeline)["id"]
     # A run that failed: the page that says why has something to tell.
     failed = next(run for run in ects.listed("runs/", state="failed") if run["pipeline_name"] == "orders-etl")
+    old = next(one["id"] for one in ects.listed("pipelines/") if one["name"] == "invoices-nightly")
     fleet = next(node["id"] for node in ects.nodes() if node["name"] == WORKERS[0])
     calendars = {calendar["name"]: calendar["id"] for calendar in ects.listed("calendars/")}
     return {
         "sign-in": "/admin/login/",
         "dashboard": "/admin/",
         "pipelines": "/admin/pipelines/pipeline/",
-        "pipeline": f"/admin/pipelines/pipeline/{pipeline}/change/",
+        "pipeline": f"/admin/pipelines/pipeline/{old}/change/",
         "steps": f"/admin/pipelines/pipeline/{pipeline}/change/#steps-group",
         "why": f"/admin/pipelines/pipeline/{failed['pipeline']}/explain/?" + urlencode({"at": failed["scheduled_at"]}),
         "runs": "/admin/logs/run/",

@@ -25,7 +25,7 @@ def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[etcd_server.EtcdS
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def mariadb_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The socket of a MariaDB of its own, whose user root has no password."""
     process = subprocess.Popen(
