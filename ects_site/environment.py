@@ -223,7 +223,7 @@ def mysql_options(given: Mapping[str, str]) -> dict[str, object]:
     if empty := [name for name in files if not files[name]]:
         raise ImproperlyConfigured(f"ssl_{empty[0]} of the database is empty: name a file, or leave it out")
     # Whoever names an authority wants it asked; without a mode a server that has no TLS would do.
-    mode = {"ssl_mode": "VERIFY_IDENTITY"} if "ca" in files else {}
+    mode = {"ssl_mode": "VERIFY_IDENTITY" if "ca" in files else "REQUIRED"} if files else {}
     if "ssl_mode" in others:
         others["ssl_mode"] = others["ssl_mode"].upper()
         if others["ssl_mode"] not in SSL_MODES:

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from ects_site import encryption
 from ects_site.configuration_file import Database
 from ects_site.environment import mysql_options
 from ects_site.probes import wire
@@ -69,13 +70,20 @@ def connect(database: Database, **more: Any) -> "MySQLdb.Connection":
                 "install": ".venv/bin/pip install -r requirements-mysql.txt",
             },
         )
+    options = mysql_options(database.tls_options)
     try:
-        return _connection(database, **mysql_options(database.tls_options), **more)
+        connection = _connection(database, **options, **more)
+        with closing(connection.cursor()) as cursor:
+            is_plain = encryption.is_plain(cursor, options)
     except MySQLdb.Error as error:
         if error.args[0] in REFUSED and not database.tls_options and _is_let_in_by_tls(database):
             sentence = _("the server lets %(user)s in over TLS only: choose TLS, or name its CA")
             raise CannotMake("tls", sentence % {"user": database.user}) from None
         raise in_words(error, database) from None
+    if is_plain:
+        connection.close()
+        raise CannotMake("tls", _("the server has no TLS: switch it on there, or choose none"))
+    return connection
 
 
 def _connection(database: Database, **more: Any) -> "MySQLdb.Connection":

@@ -18,6 +18,8 @@ PARTS = (
     gettext_noop("interval"),
     gettext_noop("instant"),
     gettext_noop("timezone"),
+    gettext_noop("start"),
+    gettext_noop("end"),
 )
 """Names of parts that an error may blame; those of other arguments are told as they are."""
 

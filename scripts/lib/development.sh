@@ -63,7 +63,7 @@ with_mariadb() {
         --skip-test-db >"$directory/install.log" 2>&1 || { cat "$directory/install.log" >&2; return 1; }
     mariadbd --no-defaults --user="$user" --datadir="$directory/data" --tmpdir="$directory/tmp" --socket="$directory/socket" --skip-networking \
         --innodb-flush-log-at-trx-commit=0 --innodb-buffer-pool-size="${MARIADB_POOL:-256M}" --innodb-doublewrite=0 --sync-binlog=0 \
-        --pid-file="$directory/pid" --character-set-server=utf8mb4 >"$directory/server.log" 2>&1 &
+        --pid-file="$directory/pid" --character-set-server=utf8mb4 --skip-ssl >"$directory/server.log" 2>&1 &
     local server=$!
     for _ in $(seq 200); do
         mariadb-admin --no-defaults --socket="$directory/socket" -uroot ping >/dev/null 2>&1 && break

@@ -29,7 +29,7 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
 ]  # fmt: skip
 
 KEPT = re.compile(
-    r"'[^']*'|“[^”]*”|@\w+( [\w:.+-]+)?|\w+/\w+|mon-fri|jan|sun|IANA|tzdata|cron|ISO|UTC|LW|15W|jitter|H\b|end"
+    r"'[^']*'|“[^”]*”|@\w+( [\w:.+-]+)?|\w+/\w+|mon-fri|jan|sun|IANA|tzdata|cron|ISO|UTC|LW|15W|jitter|H\b"
 )
 """What an error quotes, and names that are the same in every language."""
 

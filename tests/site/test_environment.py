@@ -57,6 +57,8 @@ def test_how_mysql_is_asked_for_tls() -> None:
     assert environment.mysql_options({"ssl_mode": "verify_identity"}) == {"ssl_mode": "VERIFY_IDENTITY"}
     asked = environment.mysql_options({"ssl_ca": "/ca.pem", "charset": "utf8mb4"})
     assert asked == {"ssl_mode": "VERIFY_IDENTITY", "ssl": {"ca": "/ca.pem"}, "charset": "utf8mb4"}
+    shown = environment.mysql_options({"ssl_cert": "/c.pem", "ssl_key": "/k.pem"})
+    assert shown == {"ssl_mode": "REQUIRED", "ssl": {"cert": "/c.pem", "key": "/k.pem"}}
     with pytest.raises(ImproperlyConfigured, match=r"DISABLED, .*, not 'yes'"):
         environment.mysql_options({"ssl_mode": "yes"})
     with pytest.raises(ImproperlyConfigured, match="ssl_ca of the database is empty"):

@@ -12,6 +12,7 @@ from ects_site.configuration_file import Database
 from ects_site.probes import database as probes
 from ects_site.probes.contents import UNFINISHED
 from tests.etcd_server import free_ports
+from tests.site.processes import manage
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +69,14 @@ def test_who_is_not_let_in(right: Database, tmp_path: Path) -> None:
     assert "no machine of this name" in _wrong(right, tmp_path, host="no-such-host.invalid")["host"]
     assert "no server listens at the socket" in _wrong(right, tmp_path, host="/nowhere/socket")["host"]
     assert "ALTER DATABASE `narrow`" in _wrong(right, tmp_path, name="narrow")["name"]
+
+
+def test_tls_that_is_required_of_a_server_that_has_none(right: Database, tmp_path: Path) -> None:
+    assert "has no TLS" in _wrong(right, tmp_path, tls="required")["tls"]
+    url = structs.replace(right, name="reading", tls="required").url()
+    refused = manage(tmp_path, "backup", str(tmp_path / "backup.tar"), ECTS_DATABASE_URL=url)
+    assert refused.returncode == 1
+    assert "TLS is required" in refused.stderr
 
 
 def test_tables_of_something_else_are_told(mariadb_socket: str, sql, tmp_path: Path) -> None:
