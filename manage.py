@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from django.core.management import execute_from_command_line
+from django.db.utils import InterfaceError, OperationalError, ProgrammingError
 
 SETTINGS = "ects_site.settings"
 WORKER_SETTINGS = "ects_site.worker_settings"
@@ -23,6 +24,11 @@ def main(arguments: list[str]) -> None:
         if (here / package).exists() and (here / "ects_site" / "settings.py").exists():
             raise  # A module of ours, in a checkout that has all of them: that is an error in one.
         sys.exit(f"{error}: install requirements.txt (requirements-worker.txt is enough for runworker only)")
+    except (InterfaceError, OperationalError, ProgrammingError) as error:
+        if "--traceback" in arguments:
+            raise
+        # It is away, refuses, or has no tables yet.
+        sys.exit(f"The database cannot be used: {error.args[-1]}. manage.py doctor looks at it and says what to do.")
 
 
 if __name__ == "__main__":

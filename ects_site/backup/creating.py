@@ -49,7 +49,10 @@ def back_up(target: Path, now: datetime) -> Path:
 
 
 def stream_backup(file: BinaryIO, now: datetime, beside: Path | None = None) -> None:
-    """Writes the archive into a file that need not be seekable. ``beside``: where there is room for the dump."""
+    """Writes the archive into a file that need not be seekable. ``beside``: where there is room for the dump. Raises
+    Refused, also when there is nothing: whoever names another place by mistake would keep empty archives."""
+    if database().is_empty():
+        raise Refused("the database has no tables: is this the right ECTS_DATA_DIR or ECTS_DATABASE_URL?")
     with tempfile.TemporaryDirectory(prefix=".ects-backup-", dir=beside) as directory:
         members = dict(_members(Path(directory)))
         files = {}

@@ -28,8 +28,6 @@ class Sqlite:
     def dump(self, target: Path) -> None:
         """A packed copy as of one moment."""
         copy = target.with_suffix(".copy")
-        if not self._path.exists():
-            raise Refused(f"{self._path} is not there: nothing to back up")
         with closing(sqlite3.connect(self._path)) as source, closing(sqlite3.connect(copy)) as found:
             source.backup(found)
         with copy.open("rb") as file, gzip.open(target, "wb", compresslevel=6) as packed:

@@ -74,6 +74,21 @@ def test_a_directory_and_a_pipe_are_written_to(installed: Path, archive: Path, t
     assert Archive(made).names() == Archive(tmp_path / "piped.tar").names() == Archive(archive).names()
 
 
+def test_there_is_no_backup_of_nothing(tmp_path: Path) -> None:
+    refused = manage(tmp_path / "mistaken", "backup", str(tmp_path / "backup.tar"))
+    assert (refused.returncode, "has no tables" in refused.stderr) == (1, True)
+    assert not (tmp_path / "backup.tar").exists()
+
+
+def test_a_database_that_cannot_be_used_is_told_in_a_sentence(tmp_path: Path) -> None:
+    ended = manage(tmp_path, "node", "drain", "n1")
+    assert ended.returncode == 1
+    [said] = ended.stderr.splitlines()
+    assert said.startswith("The database cannot be used: no such table")
+    assert "manage.py doctor" in said
+    assert "Traceback" in manage(tmp_path, "node", "drain", "n1", "--traceback").stderr
+
+
 def test_it_is_restored_into_an_empty_place(archive: Path, tmp_path: Path) -> None:
     var = tmp_path / "var"
     restored = manage(var, "restore", str(archive))
