@@ -54,6 +54,10 @@ def _advice(node: Node) -> str:
 
 def _worker(node: Node) -> Iterator[Finding]:
     subject = f"worker {node.name}"
+    if node.is_revoked:
+        words = "its token was revoked: the console takes nothing from it; what it runs meanwhile is kept there"
+        yield fail(subject, words, "Let it join again on the node's page (runworker --rejoin), or retire it.")
+        return
     if not node.online:
         since = f"since {node.last_seen:%Y-%m-%d %H:%M:%S} UTC" if node.last_seen else "and has never been seen"
         yield warn(subject, f"is offline {since}", _advice(node))

@@ -122,9 +122,12 @@ def test_workers_that_need_somebody(gateway: SyncGateway) -> None:
         name="skewed", online=True, last_seen=now, clock_skew=-3.5, backlog=20_000, etcd_connected=False,
         incidents=["the disk is full"],
     )  # fmt: skip
+    Node.objects.create(name="locked", online=True, last_seen=now, enrolled_at=now)
     Refusal.objects.create(node=skewed, key="/k", reason="bad signature", at=now)
     assert "is offline since" in wrong("worker off")
     assert "host-7" in wrong("worker off")
+    assert "its token was revoked" in wrong("worker locked")
+    assert "--rejoin" in wrong("worker locked")
     for words in ("3.5 s behind", "NTP", "20000 records", "not connected to etcd", "the disk is full", "refused 1"):
         assert words in wrong("worker skewed")
 
