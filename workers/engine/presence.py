@@ -42,6 +42,9 @@ class Presence:
         self._lease_file = lease_file
         self._said: PresenceDocument | None = None
         self._incident = ""
+        self._own = 0
+        """The lease under which this node was announced last. An etcd that was away for longer than the lease gives it
+        its time again when it is back."""
         self._keeper = LeaseKeeper(gateway, TTL, self._announce, clock=clock.boottime, sleep=clock.sleep)
 
     def incidents(self) -> tuple[str, ...]:
@@ -56,7 +59,8 @@ class Presence:
     async def end_earlier_life(self) -> None:
         """Revokes the lease that an earlier process of this node left."""
         with suppress(OSError, ValueError, CoordinationError):
-            await self._gateway.revoke(int(json.loads(self._lease_file.read_text())), timeout=2)
+            self._own = int(json.loads(self._lease_file.read_text()))
+            await self._gateway.revoke(self._own, timeout=2)
 
     async def run(self) -> None:
         """Keeps the lease until cancelled or ``aclose``."""
@@ -83,13 +87,13 @@ class Presence:
             [there] = outcome.results[0] or (None,)
             if there is None:
                 raise Unavailable("the presence key vanished while it was looked at")
-            if there.lease != lease.id:
+            if there.lease not in (lease.id, self._own):
                 self._incident = "another process is running under this node's identity; stop one of the two"
                 log.error("%s", self._incident)
                 raise TakenByAnother(self._incident)
             again = await self._gateway.transact([Compare.unchanged(self._key, there.mod_revision)], [put])
             if not again.succeeded:
                 raise Unavailable("the presence key changed while it was written")
-        self._said, self._incident = said, ""
+        self._said, self._incident, self._own = said, "", lease.id
         with suppress(OSError):
             self._lease_file.write_text(json.dumps(lease.id))
