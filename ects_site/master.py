@@ -11,7 +11,7 @@ from functools import partial
 from typing import TypeVar
 
 from django.conf import settings
-from django.db import close_old_connections
+from django.db import InterfaceError, OperationalError, close_old_connections
 from django.utils import timezone
 from msgspec import DecodeError
 
@@ -164,6 +164,9 @@ class Master:
                 await work()
             except CoordinationError as error:
                 log.warning("%s: etcd: %s", name, error)
+                self._metrics.failed(name, error)
+            except (InterfaceError, OperationalError) as error:
+                log.warning("%s: the database: %s", name, error.args[-1])
                 self._metrics.failed(name, error)
             except Exception as error:
                 log.exception("%s failed", name)

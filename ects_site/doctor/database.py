@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
@@ -16,9 +16,16 @@ MUCH_SKEW = 2.0
 
 def check() -> Iterator[Finding]:
     """Findings on the database."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT sqlite_version()" if connection.vendor == "sqlite" else "SELECT VERSION()")
-        version = cursor.fetchone()[0]
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT sqlite_version()" if connection.vendor == "sqlite" else "SELECT VERSION()")
+            version = cursor.fetchone()[0]
+    except DatabaseError as error:
+        advice = "Start it, or correct ECTS_DATABASE_URL; what follows may need it. See docs/how-to/mysql.md."
+        if connection.vendor == "sqlite":
+            advice = f"Is {connection.settings_dict['NAME']} there for this user, on a disk that works?"
+        yield fail("database", f"does not answer: {error.args[-1]}", advice)
+        return
     yield ok("database", f"{connection.display_name} {version} answers")
     executor = MigrationExecutor(connection)
     if missing := executor.migration_plan(executor.loader.graph.leaf_nodes()):

@@ -86,7 +86,6 @@ def test_a_database_that_cannot_be_used_is_told_in_a_sentence(tmp_path: Path) ->
     [said] = ended.stderr.splitlines()
     assert said.startswith("The database cannot be used: no such table")
     assert "manage.py doctor" in said
-    assert "Traceback" in manage(tmp_path, "node", "drain", "n1", "--traceback").stderr
 
 
 def test_it_is_restored_into_an_empty_place(archive: Path, tmp_path: Path) -> None:

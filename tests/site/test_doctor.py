@@ -173,6 +173,16 @@ def test_the_command_fails_when_something_does(tmp_path: Path) -> None:
     assert any(line["subject"] == "database" and "migrate" in line["advice"] for line in said)
 
 
+def test_a_database_that_is_away_is_what_is_to_be_mended_first(tmp_path: Path) -> None:
+    ended = manage(
+        tmp_path, "doctor", "--json", ECTS_DATABASE_URL="mysql://ects@127.0.0.1:1/ects",
+        ECTS_ETCD_ENDPOINTS="127.0.0.1:1", ECTS_PORT="1",
+    )  # fmt: skip
+    said = [json.loads(line) for line in ended.stdout.splitlines()]
+    [advice] = [line["advice"] for line in said if line["subject"] == "database"]
+    assert advice.startswith("Start it, or correct ECTS_DATABASE_URL")
+
+
 def test_an_etcd_that_is_full(settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with etcd_server.running(tmp_path / "etcd", options=["--quota-backend-bytes", "16384"]) as etcd:
         settings.ECTS_ETCD = EtcdSettings(endpoints=(etcd.endpoint,))

@@ -9,7 +9,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -177,6 +177,15 @@ def test_an_epoch_in_which_a_worker_saw_etcd_go_back_is_replaced(house: House) -
     assert manage(house.directory, "shell", "-c", report).returncode == 0
     wait_until(lambda: house.gateway.get(KEYS.epoch()).value != epoch.value, "a new epoch has begun")
     assert not decode_epoch(house.gateway.get(KEYS.epoch()).value).first, "its claims have to wait"
+
+
+def test_a_database_that_fails_takes_a_line_of_the_log_for_each_duty(house: House) -> None:
+    house.master("one")
+    house.leads("one")
+    with closing(sqlite3.connect(house.directory / "ects.sqlite3")) as database:
+        database.execute("ALTER TABLE pipelines_publication RENAME TO elsewhere")
+    wait_for_line(house.log("one"), "relay: the database: no such table")
+    assert "Traceback" not in house.log("one").read_text()
 
 
 def test_it_stops_although_the_database_is_locked(house: House) -> None:
