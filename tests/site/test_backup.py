@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import CommandError, call_command
 
 from ects_site.backup import Refused
 from ects_site.backup.archive import Archive
@@ -78,6 +79,12 @@ def test_there_is_no_backup_of_nothing(tmp_path: Path) -> None:
     refused = manage(tmp_path / "mistaken", "backup", str(tmp_path / "backup.tar"))
     assert (refused.returncode, "has no tables" in refused.stderr) == (1, True)
     assert not (tmp_path / "backup.tar").exists()
+
+
+@pytest.mark.parametrize("path", ["missing/", "missing/backup.tar"])
+def test_a_directory_that_is_missing_is_named(path: str, tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match=f"there is no directory {tmp_path}/missing: make it first"):
+        call_command("backup", f"{tmp_path}/{path}")
 
 
 def test_a_database_that_cannot_be_used_is_told_in_a_sentence(tmp_path: Path) -> None:

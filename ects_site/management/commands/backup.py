@@ -29,8 +29,9 @@ class Command(BaseCommand):
                 creating.stream_backup(sys.stdout.buffer, timezone.now())
                 return
             path = Path(options["path"])
-            if options["path"].endswith("/") and not path.is_dir():
-                raise Refused(f"there is no directory {path}: make it first (mkdir -p -m 700 {path})")
+            directory = path if options["path"].endswith("/") else path.parent
+            if not directory.is_dir():
+                raise Refused(f"there is no directory {directory}: make it first (mkdir -p -m 700 {directory})")
             made = creating.back_up(path, timezone.now())
         except (Refused, OSError, DatabaseError) as error:
             raise CommandError(str(error)) from None
