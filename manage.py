@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 from django.db.utils import InterfaceError, OperationalError, ProgrammingError
 
@@ -29,6 +30,10 @@ def main(arguments: list[str]) -> None:
             raise
         # It is away, refuses, or has no tables yet.
         sys.exit(f"The database cannot be used: {error.args[-1]}. manage.py doctor looks at it and says what to do.")
+    except ImproperlyConfigured as error:
+        if "--traceback" in arguments:
+            raise
+        sys.exit(f"A setting is wrong: {error}")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -180,9 +181,26 @@ def web_address() -> str:
     return f"[{host}]:{port()}" if ":" in host else f"{host}:{port()}"
 
 
-def port() -> int:
-    """``ECTS_PORT``: where the console is."""
-    return int(env.int("ECTS_PORT", default=9701))
+def port(name: str = "ECTS_PORT", default: int = 9701) -> int:
+    """A setting that is a port: that of the console unless another is named. Raises ImproperlyConfigured."""
+    given = env.str(name, default=str(default)).strip()
+    if not (given.isascii() and given.isdecimal() and 0 < int(given) < 65536):
+        raise ImproperlyConfigured(f"{name} must be a number from 1 to 65535, not {given!r}")
+    return int(given)
+
+
+ENGINES = ("django.db.backends.sqlite3", "django.db.backends.mysql")
+
+
+def database() -> dict[str, Any]:
+    """What ``ECTS_DATABASE_URL`` says, as Django has it. Raises ImproperlyConfigured, which does not quote it: it may
+    hold a password."""
+    found: dict[str, Any] = env.db_url_config(
+        secret_from("ECTS_DATABASE_URL") or f"sqlite:///{data_dir() / 'ects.sqlite3'}"
+    )
+    if found.get("ENGINE") not in ENGINES:
+        raise ImproperlyConfigured("ECTS_DATABASE_URL must be such as mysql://USER:PASSWORD@HOST:3306/NAME")
+    return found
 
 
 _TLS = {

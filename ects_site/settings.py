@@ -13,6 +13,7 @@ from coordination.atrest import AtRest
 from coordination.gateway import EtcdSettings
 from ects_site import VERSION
 from ects_site.environment import (
+    database,
     email_tls,
     encryption_keys,
     env,
@@ -63,7 +64,7 @@ ECTS_KEEP_OUTPUT_BYTES = int(limit("ECTS_KEEP_OUTPUT_BYTES", 0))
 ECTS_KEEP_AUDIT_DAYS = limit("ECTS_KEEP_AUDIT_DAYS", 730)
 """Days for which the audit's entries are kept; 0: without a limit."""
 
-ECTS_NODE_GONE_SECONDS = env.float("ECTS_NODE_GONE_SECONDS", default=300)
+ECTS_NODE_GONE_SECONDS = limit("ECTS_NODE_GONE_SECONDS", 300)
 """Seconds without a word of a node after which its runs count as lost and its fires as missed."""
 
 ECTS_METRICS_TOKEN = secret_from("ECTS_METRICS_TOKEN")
@@ -73,7 +74,7 @@ ECTS_MASTER_METRICS = env.str("ECTS_MASTER_METRICS", default="")
 
 ECTS_EMAIL = {
     "host": env.str("ECTS_EMAIL_HOST", default=""),
-    "port": env.int("ECTS_EMAIL_PORT", default=25),
+    "port": port("ECTS_EMAIL_PORT", 25),
     "user": env.str("ECTS_EMAIL_USER", default=""),
     "password": secret_from("ECTS_EMAIL_PASSWORD"),
     "tls": email_tls(),
@@ -146,7 +147,7 @@ TEMPLATES = [
     },
 ]
 
-DATABASES = {"default": env.db_url_config(secret_from("ECTS_DATABASE_URL") or f"sqlite:///{DATA_DIR / 'ects.sqlite3'}")}
+DATABASES = {"default": database()}
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DATABASES["default"]["CONN_MAX_AGE"] = 60
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
@@ -228,7 +229,7 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "ects_site.api.exception_handler",
 }
-TOKEN_SECONDS = env.float("ECTS_TOKEN_SECONDS", default=0)
+TOKEN_SECONDS = limit("ECTS_TOKEN_SECONDS", 0)
 REST_KNOX = {
     "AUTH_HEADER_PREFIX": "Bearer",
     # Scripts keep theirs for ever, unless the installation says otherwise.

@@ -67,6 +67,27 @@ def test_how_mysql_is_asked_for_tls() -> None:
         environment.mysql_options({"ssl_mode": "disabled", "ssl_ca": "/ca.pem"})
 
 
+@pytest.mark.parametrize("given", ["0", "65536", "-1", "x", "٣", ""])
+def test_a_port_is_a_number_that_ports_have(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECTS_EMAIL_PORT", given)
+    with pytest.raises(ImproperlyConfigured, match="ECTS_EMAIL_PORT must be a number from 1 to 65535"):
+        environment.port("ECTS_EMAIL_PORT", 25)
+
+
+@pytest.mark.parametrize("url", ["nonsense:secret", "postgres://u:secret@h/d", "mysq://u:secret@h/d"])
+def test_a_database_that_is_none_of_ours(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECTS_DATABASE_URL", url)
+    with pytest.raises(ImproperlyConfigured, match=r"must be such as mysql://") as refused:
+        environment.database()
+    assert "secret" not in str(refused.value)
+
+
+def test_a_setting_that_is_wrong_is_told_in_a_sentence(tmp_path: Path) -> None:
+    ended = manage(tmp_path, "fires", "@daily", ECTS_PORT="x")
+    assert ended.returncode == 1
+    assert ended.stderr == "A setting is wrong: ECTS_PORT must be a number from 1 to 65535, not 'x'\n"
+
+
 @pytest.mark.parametrize("given", ["-1", "inf", "nan", "ten"])
 def test_a_limit_is_a_number_of_some_size(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ECTS_KEEP_DAYS", given)
