@@ -114,7 +114,7 @@ def _of_node(case: Case, node: Node) -> Iterator[str]:
         yield _("The node is offline since about %(at)s; it may go on firing, and tell later.") % {
             "at": case.told(node.last_seen)
         }
-    if node.backlog:
+    if node.backlog and case.ago > timedelta():
         yield _("The node has %(count)d records to deliver: its word may be among them.") % {"count": node.backlog}
     if node.drain_asked_at is not None:
         yield _("The node is to drain since %(at)s: it begins nothing new until it is undrained.") % {

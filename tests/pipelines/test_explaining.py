@@ -219,7 +219,10 @@ def test_what_stands_in_the_way_of_the_next_fire(house: House) -> None:
     for words in ("It is due in", "The pipeline is paused", "Everything is paused", "etcd is full", "bad signature"):
         assert words in said
     Publication.objects.update(published=3, applied=2)
-    assert "has not confirmed" in house.answer(ahead)[1]
+    Node.objects.update(backlog=70)
+    said = house.answer(ahead)[1]
+    assert "has not confirmed" in said
+    assert "records to deliver" not in said, "there is no word yet of what is to come"
 
 
 def test_a_node_that_is_not_bound(house: House) -> None:
