@@ -27,3 +27,18 @@ def test_a_change_is_read_where_it_was_made(ects: Installation, page: Page) -> N
     expect(added).to_contain_text("Step: 1. audited task")
     page.get_by_role("link", name="Open it").click()
     page.wait_for_url(f"**{form}")
+
+
+def test_an_earlier_version_is_brought_back(ects: Installation, page: Page) -> None:
+    task = ects.task("http", url="http://127.0.0.1/one", name="brought back")
+    ects.api.patch(f"{ects.url}/api/v1/tasks/{task}/", json={"url": "http://127.0.0.1/two"}).raise_for_status()
+    page.goto(f"{ects.url}/admin/tasks/task/{task}/change/")
+    page.get_by_role("link", name="History").click()
+    page.get_by_role("link", name="Versions", exact=True).click()
+    page.get_by_role("link", name="brought back").last.click()
+    expect(page.get_by_label("Url")).to_have_value("http://127.0.0.1/one")
+    expect(page.get_by_label("Recipients")).to_be_hidden()
+    expect(page.get_by_role("link", name="History")).to_have_attribute("href", f"/admin/tasks/task/{task}/history/")
+    page.get_by_role("button", name="Revert").click()
+    page.wait_for_url("**/admin/tasks/task/")
+    assert ects.get(f"tasks/{task}/")["url"] == "http://127.0.0.1/one"

@@ -353,3 +353,19 @@ def test_the_value_of_a_secret_is_never_shown(refusing):
     assert Secret.objects.get().value() == " s3cret "
     assert refusing.post(change, {"value": "new"}).status_code == 302
     assert Secret.objects.get().value() == "new"
+
+
+def test_a_version_comes_back_with_the_calendars_that_it_had(admin, console):
+    pipeline = makers.pipeline(tasks=[makers.task()], nodes=[], schedule="0 1 * * *")
+    before, since, deleted = (Calendar.objects.create(name=name) for name in ("before", "since", "deleted"))
+    pipeline.calendars.set([before, deleted])
+    version = pipeline.history.latest()
+    pipeline.calendars.set([since])
+    deleted.delete()
+    url = reverse("admin:pipelines_pipeline_simple_history", args=[pipeline.pk, version.pk])
+    page = admin.get(url)
+    assert "stays as it is now" in page.content.decode()
+    shown = form_of(page)
+    assert shown["calendars"] == str(before.pk)
+    assert admin.post(url, shown).status_code == 302
+    assert list(pipeline.calendars.all()) == [before]
