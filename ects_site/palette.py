@@ -27,13 +27,14 @@ def found(request: HttpRequest, text: str) -> list[SearchResult]:
 
 
 def _rows(request: HttpRequest, model: Any, text: str) -> Iterator[SearchResult]:
-    """The first ones, and where there are more of them."""
+    """The first ones, and where there are more of them. Before those whose description has the text stand those whose
+    name has it: Enter opens the first."""
     page = admin.site.get_model_admin(model)
     if not (page.get_search_fields(request) and page.has_view_permission(request)):
         return
     rows, _may_repeat = page.get_search_results(request, page.get_queryset(request), text)
     kind, address = model._meta, f"admin:{model._meta.app_label}_{model._meta.model_name}_"
-    some = list(dict.fromkeys(rows[: MOST + 1]))
+    some = sorted(dict.fromkeys(rows[: MOST + 1]), key=lambda row: text.casefold() not in str(row).casefold())
     for row in some[:MOST]:
         yield SearchResult(str(row), str(kind.verbose_name), reverse(f"{address}change", args=[row.pk]), None)
     if len(some) > MOST:

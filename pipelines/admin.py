@@ -1,6 +1,7 @@
 """Pipelines and the global pause in the admin."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from typing import Any
 from uuid import UUID
@@ -8,6 +9,7 @@ from uuid import UUID
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Exists, F, OuterRef, QuerySet
+from django.forms import SplitDateTimeField
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
@@ -46,6 +48,10 @@ __all__ = [
 
 EDITING = {"builder"}
 """Fields that serve the editing alone."""
+
+
+SHAPING = ("schedule", "timezone", "dst_gap", "dst_repeat", "calendars", "starts_at", "ends_at")
+"""Fields that say when a pipeline fires: the form shows what comes of a change in each of them."""
 
 
 def without(names: set[str], fields: Any) -> list[Any]:
@@ -203,6 +209,11 @@ class PipelineAdmin(PipelineActions, VersionedAdmin, ModelAdmin):
         self._refuse_strangers(request)
         names = ("schedule", "timezone", "dst_gap", "dst_repeat")
         given: dict[str, Any] = {name: request.GET[name] for name in names if request.GET.get(name)}
+        for name in ("starts_at", "ends_at"):
+            with suppress(ValidationError):
+                given[name] = SplitDateTimeField(required=False).clean(
+                    [request.GET.get(f"{name}_{part}", "") for part in (0, 1)]
+                )
         if (own := uuid_or_none(request.GET.get("pipeline", ""))) is not None:
             given["pk"] = own
         chosen = [key for key in request.GET.getlist("calendars") if key.isdecimal() and len(key) < 19]
@@ -251,14 +262,14 @@ class PipelineAdmin(PipelineActions, VersionedAdmin, ModelAdmin):
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         """The schedule's field asks for its preview while one types."""
         form = super().get_form(request, obj, change, **kwargs)
-        watched = {
+        watched = {  # A date that was picked gets the focus, and no other event.
             "hx-get": reverse("admin:pipelines_pipeline_preview") + (f"?pipeline={obj.pk}" if obj else ""),
-            "hx-trigger": "input changed delay:300ms, change, chosen",
-            "hx-include": "[name=schedule],[name=timezone],[name=dst_gap],[name=dst_repeat],[name=calendars]",
+            "hx-trigger": "input changed delay:300ms, change, focus changed, chosen",
+            "hx-include": ",".join(f"[name^={name}]" for name in SHAPING),
             "hx-target": "#schedule-preview",
             "hx-swap": "outerHTML",
         }
-        for name in ("schedule", "timezone", "calendars"):
+        for name in SHAPING:
             if name in form.base_fields:
                 form.base_fields[name].widget.attrs.update(watched)
         if "placement" in form.base_fields:

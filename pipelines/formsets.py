@@ -11,7 +11,8 @@ from pipelines.validation import enabling_errors
 
 
 class StepFormSet(PaginationInlineFormSet):
-    """Positions follow the order of the rows: each row has the next one, or that of the row above when ``beside``.
+    """Positions follow the order of the rows: each row has the next one, or that of the row above when ``beside``. What
+    stood beside a row that is removed stays where it is, and does not join the row before.
 
     Rows that were dragged come numbered from 0; rows that were added and never dragged have no number: they are last.
     """
@@ -26,10 +27,9 @@ class StepFormSet(PaginationInlineFormSet):
     def clean(self) -> None:
         """Gives the positions; an enabled pipeline needs steps that can run."""
         super().clean()
-        rows = [form for form in self._rows() if form.is_valid()]
-        self._number(rows)
+        self._number()
         if self.instance.enabled and not any(self.errors):
-            problems = enabling_errors(self.instance, [form.instance for form in rows])
+            problems = enabling_errors(self.instance, [form.instance for form in self._rows()])
             if problems:
                 raise ValidationError([message for messages in problems.values() for message in messages])
 
@@ -43,15 +43,21 @@ class StepFormSet(PaginationInlineFormSet):
 
     def _rows(self) -> list[forms.ModelForm]:
         """Those that stay or come, in the order in which they stand."""
+        return [form for form in self._standing() if form not in self.deleted_forms]
+
+    def _standing(self) -> list[forms.ModelForm]:
+        """With those that are removed."""
         rows = [form for form in self.forms if form in self.initial_forms or form.has_changed()]
-        rows = [form for form in rows if form not in self.deleted_forms]
         return sorted(rows, key=_place)
 
-    def _number(self, rows: list[forms.ModelForm]) -> None:
-        position = 0
-        for form in rows:
-            if not form.cleaned_data.get("beside") or not position:
-                position += 1
+    def _number(self) -> None:
+        position, is_open = 0, False
+        for form in self._standing():
+            is_open = is_open and form["beside"].data
+            if form in self.deleted_forms:
+                continue
+            position += 0 if is_open else 1
+            is_open = True
             form.instance.position = position
 
 

@@ -11,17 +11,19 @@ document.addEventListener("DOMContentLoaded", () => {
 
   const field = (row, name) => row.querySelector(`[name$="-${name}"]`);
   const task = (row) => field(row, "task")?.selectedOptions[0];
-  const isStep = (row) => !row.matches(".empty-form") && task(row)?.value && !field(row, "DELETE")?.checked;
+  const isStep = (row) => !row.matches(".empty-form") && task(row)?.value;
+  const isRemoved = (row) => field(row, "DELETE")?.checked;
   const all = () => [...rows.querySelectorAll(":scope > .form-group:not(.empty-form)")];
   const fill = (text, ...values) => values.reduce((told, value, place) => told.replace(`%${place + 1}`, value), text);
 
+  // What stood beside a step that is removed stays in its stage, and does not join the one before.
   function stages() {
     const found = [];
     for (const row of all().filter(isStep)) {
-      if (field(row, "beside").checked && found.length) found.at(-1).push(row);
-      else found.push([row]);
+      if (!field(row, "beside").checked || !found.length) found.push([]);
+      if (!isRemoved(row)) found.at(-1).push(row);
     }
-    return found;
+    return found.filter((stage) => stage.length);
   }
 
   // The rows in the order of the board; those that are no steps (yet, or any more) come last.
@@ -131,21 +133,29 @@ document.addEventListener("DOMContentLoaded", () => {
     if (found) (buttons(found)[place].disabled ? buttons(found)[1] : buttons(found)[place]).focus();
   }
 
+  // The rows' headings say where they stand on the board, not where they stood when the page was made.
+  function number(order) {
+    order.forEach((stage, place) => {
+      for (const row of stage) row.querySelector("h3 strong").textContent = `${place + 1}. ${task(row).text}`;
+    });
+  }
+
   function draw() {
     const order = stages();
+    number(order);
     const held = document.activeElement.closest(".ects-board-card");
     const place = held && buttons(held).indexOf(document.activeElement);
     board.hidden = !order.length;
     const drawn = [gap(0)];
-    order.forEach((steps, number) => {
+    order.forEach((steps, at) => {
       const stage = document.createElement("li");
       stage.className = "ects-board-stage";
-      stage.setAttribute("aria-label", fill(words.stage, number + 1));
+      stage.setAttribute("aria-label", fill(words.stage, at + 1));
       const cards = document.createElement("ul");
       const isAlone = steps.length === 1;
-      cards.append(...steps.map((row) => card(row, [!isAlone || number > 0, !isAlone || number < order.length - 1])));
+      cards.append(...steps.map((row) => card(row, [!isAlone || at > 0, !isAlone || at < order.length - 1])));
       stage.append(cards);
-      drawn.push(target(stage, number, false), gap(number + 1));
+      drawn.push(target(stage, at, false), gap(at + 1));
     });
     list.replaceChildren(...drawn);
     if (held) focus(held.step, place);

@@ -30,6 +30,21 @@ def test_a_schedule_is_built_from_choices(ects: Installation, page: Page) -> Non
     expect(preview.locator(".ects-fire")).to_have_count(0)
 
 
+def test_the_next_fires_follow_the_limits_of_the_schedule(ects: Installation, page: Page) -> None:
+    page.goto(f"{ects.url}/admin/pipelines/pipeline/add/")
+    page.get_by_role("button", name="Daily at 03:00").click()
+    page.get_by_text("Limits of the schedule").click()
+    page.locator("#id_starts_at_0").fill("2035-06-01")
+    page.locator("#id_starts_at_1").fill("12:00:00")
+    preview = page.locator("#schedule-preview")
+    expect(preview.locator(".ects-fire").first).to_contain_text("2035-06-02 03:00:00")
+    page.locator("#id_timezone").fill("Europe/Paris")
+    page.locator("#id_schedule").fill("30 2 30 3 *")
+    expect(preview.locator(".ects-fire").first).to_contain_text("2036-03-30 03:00:00")
+    page.locator("#id_dst_gap").select_option("skip")
+    expect(preview.locator(".ects-fire").first).to_contain_text("2037-03-30 02:30:00")
+
+
 def _stages(ects: Installation, pipeline: str) -> list[list[int]]:
     """The tasks by stages, as they are saved."""
     found: dict[int, list[int]] = {}
@@ -97,6 +112,22 @@ def test_a_new_step_finds_its_place(ects: Installation, page: Page) -> None:
     page.locator(".ects-board-card").last.drag_to(page.locator(".ects-board-stage").first)
     _save(page)
     assert _stages(ects, pipeline) == [[a, added], [b], [c]]
+
+
+def test_what_stood_beside_a_step_that_is_removed_does_not_join_the_stage_before(
+    ects: Installation, page: Page
+) -> None:
+    pipeline, (a, _b, c) = _board(ects, page)
+    page.locator(".ects-board-card").nth(2).get_by_role("button", name="Earlier: c-").click()
+    expect(page.locator(".ects-board-stage")).to_have_count(2)
+    expect(page.locator("#steps-data h3 strong").nth(2)).to_contain_text("2. c-")
+    page.locator("#steps-data .form-group", has=page.locator("[name=steps-1-task]")).get_by_label(
+        "Delete", exact=True
+    ).click()
+    expect(page.locator(".ects-board-card")).to_have_count(2)
+    expect(page.locator(".ects-board-stage")).to_have_count(2)
+    _save(page)
+    assert _stages(ects, pipeline) == [[a], [c]]
 
 
 def test_the_form_shows_where_it_will_run(ects: Installation, page: Page) -> None:

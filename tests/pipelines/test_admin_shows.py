@@ -130,3 +130,10 @@ def test_every_page_of_the_admin_opens(admin):
         reverse("admin:auth_group_add"),
     ):
         assert admin.get(page, follow=True).status_code == 200, page
+
+
+def test_the_palette_finds_names_before_descriptions(admin):
+    makers.pipeline("invoices", tasks=[], nodes=[], description="To the warehouse")
+    makers.pipeline("Warehouse-morning", tasks=[], nodes=[])
+    told = [line.title for line in found(admin.get("/admin/").wsgi_request, "warehouse")]
+    assert told == ["Warehouse-morning", "invoices"]
