@@ -84,3 +84,14 @@ def test_a_pipeline_is_deleted_after_a_question(ects: Installation, page: Page, 
     page.get_by_role("button", name="Yes, I’m sure").click()
     expect(page.locator("body")).to_contain_text("was deleted successfully")
     assert not [one for one in ects.listed("pipelines/") if one["id"] == pipeline]
+
+
+def test_the_weekdays_of_a_calendar_fit_a_phone(ects: Installation, page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{ects.url}/admin/pipelines/calendar/add/")
+    page.get_by_role("link", name="Add another Calendar entry").click()
+    page.select_option("#id_entries-0-kind", "weekly")
+    for name in ("Mon", "Sun"):
+        place = page.get_by_role("checkbox", name=name).bounding_box()
+        assert place is not None
+        assert place["x"] + place["width"] < 374, "within the frame of the entry"

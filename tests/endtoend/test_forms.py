@@ -120,7 +120,7 @@ def test_what_stood_beside_a_step_that_is_removed_does_not_join_the_stage_before
     pipeline, (a, _b, c) = _board(ects, page)
     page.locator(".ects-board-card").nth(2).get_by_role("button", name="Earlier: c-").click()
     expect(page.locator(".ects-board-stage")).to_have_count(2)
-    expect(page.locator("#steps-data h3 strong").nth(2)).to_contain_text("2. c-")
+    expect(page.locator("#steps-data h3 strong").nth(1)).to_contain_text("2. b-")
     page.locator("#steps-data .form-group", has=page.locator("[name=steps-1-task]")).get_by_label(
         "Delete", exact=True
     ).click()

@@ -134,6 +134,6 @@ def test_every_page_of_the_admin_opens(admin):
 
 def test_the_palette_finds_names_before_descriptions(admin):
     makers.pipeline("invoices", tasks=[], nodes=[], description="To the warehouse")
-    makers.pipeline("Warehouse-morning", tasks=[], nodes=[])
-    told = [line.title for line in found(admin.get("/admin/").wsgi_request, "warehouse")]
-    assert told == ["Warehouse-morning", "invoices"]
+    makers.pipeline("warehouse-morning", tasks=[], nodes=[])
+    told = [line.title for line in found(admin.get("/admin/").wsgi_request, "WAREHOUSE")]
+    assert told == ["warehouse-morning", "invoices"]
