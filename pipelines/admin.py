@@ -46,7 +46,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-EDITING = {"builder"}
+EDITING = {"builder", "beside"}
 """Fields that serve the editing alone."""
 
 
@@ -54,7 +54,12 @@ SHAPING = ("schedule", "timezone", "dst_gap", "dst_repeat", "calendars", "starts
 """Fields that say when a pipeline fires: the form shows what comes of a change in each of them."""
 
 
-def without(names: set[str], fields: Any) -> list[Any]:
+def to_look_at(fieldsets: Any) -> list[Any]:
+    """Fieldsets without what serves the editing alone."""
+    return [(name, {**shown, "fields": _without(EDITING, shown["fields"])}) for name, shown in fieldsets]
+
+
+def _without(names: set[str], fields: Any) -> list[Any]:
     """The rows of a fieldset, some of several fields."""
     rows = [row if isinstance(row, tuple) else (row,) for row in fields]
     return [left for row in rows if (left := tuple(name for name in row if name not in names))]
@@ -102,6 +107,10 @@ class StepInline(StackedInline):
     def get_extra(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> int:
         """A new pipeline has none without one."""
         return 0 if obj else 1
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Who may only look reads the stage in the heading of each step."""
+        return self.fieldsets if self.has_change_permission(request, obj) else to_look_at(self.fieldsets)
 
 
 class BindingInline(TabularInline):
@@ -183,7 +192,7 @@ class PipelineAdmin(PipelineActions, VersionedAdmin, ModelAdmin):
         fieldsets: Any = self.fieldsets if obj else self.fieldsets[:-1]
         if obj is None or self.has_change_permission(request, obj):
             return fieldsets
-        return [(name, {**shown, "fields": without(EDITING, shown["fields"])}) for name, shown in fieldsets]
+        return to_look_at(fieldsets)
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """The pipelines of one page, with their newest runs."""

@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from django.contrib.admin import helpers
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from simple_history.admin import SimpleHistoryAdmin
 from simple_history.models import SIMPLE_HISTORY_REVERSE_ATTR_NAME
+from unfold.forms import AdminForm, Fieldline
 
 
 class VersionedAdmin(SimpleHistoryAdmin):
@@ -19,6 +21,8 @@ class VersionedAdmin(SimpleHistoryAdmin):
         of the object's own."""
         if request.method == "POST" and not self.has_change_permission(request):
             raise PermissionDenied
+        # As the theme does before each of its own forms, and only there.
+        vars(helpers).update(AdminForm=AdminForm, Fieldline=Fieldline)
         return super().history_form_view(request, *args, extra_context={"opts": self.opts}, **kwargs)
 
     def get_form(self, request: HttpRequest, obj: Any = None, *args: Any, **kwargs: Any) -> Any:

@@ -5,10 +5,12 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
+from django.contrib.admin import helpers
 from django.contrib.admin.utils import flatten
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.urls import reverse
+from unfold.forms import AdminForm, Fieldline
 
 from ects_site.palette import MOST, found
 from logs.models import Run
@@ -137,3 +139,24 @@ def test_the_palette_finds_names_before_descriptions(admin):
     makers.pipeline("warehouse-morning", tasks=[], nodes=[])
     told = [line.title for line in found(admin.get("/admin/").wsgi_request, "WAREHOUSE")]
     assert told == ["warehouse-morning", "invoices"]
+
+
+def test_a_version_is_in_the_theme_s_look_before_any_form_was_shown(admin, console, monkeypatch):
+    """The theme puts its own classes in the place of Django's as it shows a form."""
+    monkeypatch.setattr(helpers, "AdminForm", AdminForm.__base__)
+    monkeypatch.setattr(helpers, "Fieldline", Fieldline.__base__)
+    task = makers.task()
+    page = admin.get(reverse("admin:tasks_task_simple_history", args=[task.pk, task.history.latest().pk]))
+    assert page.status_code == 200
+    assert "Interpreter:" not in page.content.decode()
+    assert "Interpreter<" in re.sub(r"\s+", "", page.content.decode())
+
+
+def test_who_may_only_look_at_steps_sees_nothing_that_serves_the_editing(client, console):
+    looker = get_user_model().objects.create_user("looker", is_staff=True)
+    looker.user_permissions.set(Permission.objects.filter(codename__in=["view_pipeline", "view_step", "view_task"]))
+    client.force_login(looker)
+    pipeline = makers.pipeline(tasks=[makers.task()], nodes=[])
+    page = client.get(reverse("admin:pipelines_pipeline_change", args=[pipeline.pk])).content.decode()
+    assert "Dependence" in page
+    assert "Beside" not in page
