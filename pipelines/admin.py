@@ -217,7 +217,7 @@ class PipelineAdmin(PipelineActions, VersionedAdmin, ModelAdmin):
         """What the schedule in the form means; reads only."""
         self._refuse_strangers(request)
         names = ("schedule", "timezone", "dst_gap", "dst_repeat")
-        given: dict[str, Any] = {name: request.GET[name] for name in names if request.GET.get(name)}
+        given: dict[str, Any] = {name: request.GET[name] for name in names if name in request.GET}
         for name in ("starts_at", "ends_at"):
             with suppress(ValidationError):
                 given[name] = SplitDateTimeField(required=False).clean(

@@ -160,3 +160,10 @@ def test_who_may_only_look_at_steps_sees_nothing_that_serves_the_editing(client,
     page = client.get(reverse("admin:pipelines_pipeline_change", args=[pipeline.pk])).content.decode()
     assert "Dependence" in page
     assert "Beside" not in page
+
+
+def test_the_preview_of_no_schedule_says_what_to_write(refusing):
+    """Saved, it would be refused: it is not one by hand."""
+    page = refusing.get(reverse("admin:pipelines_pipeline_preview"), {"schedule": "", "timezone": "UTC"})
+    assert "Only by hand" not in page.content.decode()
+    assert "allowed is 5 fields" in page.content.decode()
