@@ -196,4 +196,4 @@ def test_the_live_preview_goes_by_the_chosen_calendars(admin):
 def test_the_empty_form_has_a_preview_to_update(admin):
     page = admin.get(reverse("admin:pipelines_pipeline_add")).content.decode()
     assert '<div id="schedule-preview"' in page
-    assert page.count('hx-target="#schedule-preview"') == 3
+    assert page.count('hx-target="#schedule-preview"') == 9
