@@ -166,7 +166,8 @@ ects.Console = class {
   aim() {
     const found = /^#(?:step-(\d+)-)?L(\d+)$/.exec(location.hash);
     const [step, line] = found ? [Number(found[1] ?? 0), Number(found[2])] : [];
-    const section = this.page.querySelector(found ? `[data-step="${step}"]` : location.hash || "#none");
+    // By its id: an address may end in what is no selector.
+    const section = found ? this.page.querySelector(`[data-step="${step}"]`) : document.getElementById(location.hash.slice(1));
     if (section && "step" in section.dataset) section.open = true;
     this.page.querySelector(".ects-aimed")?.classList.remove("ects-aimed");
     if (!found) return;

@@ -43,21 +43,24 @@ document.addEventListener("DOMContentLoaded", () => {
     const fresh = new DOMParser().parseFromString(await reply.text(), "text/html");
     for (const name of ["head", "steps"]) {
       const old = page.querySelector(`[data-part="${name}"]`);
-      const isAsked = old.querySelector(":popover-open");
+      // Whoever is asked whether to kill it decides in peace, but not when there is nothing more to kill.
+      const isAsked = old.querySelector(":popover-open") && fresh.querySelector("[data-live]:not([hidden])");
       if (!isAsked) old.replaceWith(fresh.querySelector(`[data-part="${name}"]`));
     }
     for (const section of fresh.querySelectorAll("[data-step]")) {
       const old = page.querySelector(`[data-step="${section.dataset.step}"]`);
       if (!old) page.querySelector("[data-steps]").append(section);
-      else for (const part of ["state", "facts", "reason"]) renew(old, section, `[data-step-${part}]`);
+      else for (const part of ["[data-step-state]", "[data-step-facts]", "[data-step-reason]", "[data-silent]"]) renew(old, section, part);
     }
     page.querySelector("[data-no-step]")?.remove();
     page.querySelector("[data-tools]").hidden = !page.querySelector("[data-step]");
     output.adopt();
   }
 
+  // What there is in both: a step that was silent has written meanwhile.
   function renew(old, fresh, selector) {
-    old.querySelector(selector).replaceWith(fresh.querySelector(selector));
+    const part = fresh.querySelector(selector);
+    if (part) old.querySelector(selector)?.replaceWith(part);
   }
 
   async function show(told) {

@@ -91,6 +91,21 @@ def test_kill_asks_first(ects: Installation, page: Page) -> None:
     expect(page.locator("[data-run-reason]")).to_contain_text("killed by admin")
 
 
+def test_a_run_that_ends_while_its_page_asks_whether_to_kill_it(ects: Installation, page: Page, tmp_path: Path) -> None:
+    """The page shows the end, and asks no more; also of a step that stayed silent, and at an address with an odd end."""
+    _run(ects, page, f"until [ -e {tmp_path}/end ]; do sleep 0.05; done")
+    page.goto(f"{page.url}#12")
+    page.reload()
+    expect(page.locator("[data-silent]")).to_have_text("It has written nothing yet.")
+    page.get_by_role("button", name="Kill").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    (tmp_path / "end").touch()
+    expect(page.locator("[data-run-state]")).to_have_text("Succeeded")
+    expect(page.locator("[data-silent]")).to_have_text("It wrote nothing.")
+    expect(page.get_by_role("button", name="Kill")).to_have_count(0)
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
 def test_run_again_leads_to_the_new_run(ects: Installation, page: Page) -> None:
     run = _run(ects, page, "echo again")
     page.get_by_role("button", name="Run again").click()
