@@ -17,6 +17,7 @@ from rest_framework import permissions, serializers, status
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.routers import APIRootView
 from rest_framework.throttling import AnonRateThrottle
 from rest_framework.views import APIView
 from rest_framework.views import exception_handler as drf_exception_handler
@@ -40,6 +41,13 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
         detail = f"{part} does not answer now: try again in a moment."
         return Response({"detail": detail}, status.HTTP_503_SERVICE_UNAVAILABLE, headers={"Retry-After": "2"})
     return drf_exception_handler(exc, context)
+
+
+class Root(APIRootView):
+    """What there is, by its name, for programs. They sign in at auth/token/; a browser's sign-in at the console is good
+    here, too."""
+
+    name = "API"
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -195,6 +195,7 @@ AXES_LOCKOUT_CALLABLE = "ects_site.api.locked_out"
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 LOGIN_URL = reverse_lazy("admin:login")
 LOGIN_REDIRECT_URL = reverse_lazy("admin:index")
+LOGOUT_REDIRECT_URL = LOGIN_URL
 
 LANGUAGE_CODE = env.str("ECTS_LANGUAGE", default="en")
 LANGUAGES = [("en", _("English")), ("zh-hans", "简体中文")]
@@ -317,51 +318,7 @@ UNFOLD = {
     "SIDEBAR": {
         "show_search": True,
         "command_search": True,
-        "navigation": [
-            {
-                "title": _("Operate"),
-                "items": [
-                    {"title": _("Dashboard"), "icon": "monitoring", "link": reverse_lazy("admin:index")},
-                    {"title": _("Runs"), "icon": "play_circle", "link": reverse_lazy("admin:logs_run_changelist")},
-                    {
-                        "title": _("Retention"),
-                        "icon": "auto_delete",
-                        "link": reverse_lazy("admin:logs_retention_changelist"),
-                    },
-                    {"title": _("Nodes"), "icon": "dns", "link": reverse_lazy("admin:workers_node_changelist")},
-                    {
-                        "title": _("Global pause"),
-                        "icon": "pause_circle",
-                        "link": reverse_lazy("admin:pipelines_control_changelist"),
-                    },
-                ],
-            },
-            {
-                "title": _("Define"),
-                "items": [
-                    {
-                        "title": _("Pipelines"),
-                        "icon": "account_tree",
-                        "link": reverse_lazy("admin:pipelines_pipeline_changelist"),
-                    },
-                    {
-                        "title": _("Calendars"),
-                        "icon": "event_busy",
-                        "link": reverse_lazy("admin:pipelines_calendar_changelist"),
-                    },
-                    {"title": _("Tasks"), "icon": "terminal", "link": reverse_lazy("admin:tasks_task_changelist")},
-                    {"title": _("Secrets"), "icon": "key", "link": reverse_lazy("admin:tasks_secret_changelist")},
-                ],
-            },
-            {
-                "title": _("Access"),
-                "items": [
-                    {"title": _("Users"), "icon": "group", "link": reverse_lazy("admin:auth_user_changelist")},
-                    {"title": _("Audit"), "icon": "history", "link": reverse_lazy("admin:audit_entry_changelist")},
-                    {"title": _("API"), "icon": "api", "link": reverse_lazy("api-root")},
-                ],
-            },
-        ],
+        "navigation": "ects_site.navigation.shown",
     },
     "SITE_FAVICONS": [
         {

@@ -14,7 +14,7 @@ import pipelines.api
 import tasks.api
 import workers.api
 import workers.program
-from ects_site.api import TokenView
+from ects_site.api import Root, TokenView
 from ects_site.dashboard.page import next_hour
 from ects_site.health import healthz, readyz
 from ects_site.metrics import metrics
@@ -22,6 +22,7 @@ from logs.ingest import IngestView
 from workers.authentication import NodeTokenAuthentication
 
 router = DefaultRouter()
+router.APIRootView = Root
 for prefix, viewset, basename in [
     *tasks.api.routes,
     *pipelines.api.routes,

@@ -110,6 +110,7 @@ def bar(runs: RunList) -> dict[str, Any]:
     return {
         "states": states,
         "query": runs.query,
+        "of_each": search.OF_EACH if search.is_of_names(runs.query) else 0,
         "state": chosen,
         "pipeline": search.name_of(search.PIPELINE, runs.given.get(PIPELINE, "")),
         "node": search.name_of(search.NODE, runs.given.get(NODE, "")),

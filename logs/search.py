@@ -50,6 +50,11 @@ def search(runs: QuerySet[Run], text: str) -> QuerySet[Run]:
     return runs.filter(pk__in=[pk for kind, one in found for pk in _newest(kind, one)])
 
 
+def is_of_names(text: str) -> bool:
+    """Whether ``search`` finds the newest runs of what has such a name, not all of them."""
+    return bool(text.strip()) and _uuid(text.strip()) is None
+
+
 def names(kind: Kind) -> list[str]:
     """The first ones, to choose from."""
     return [name for _one, name in _found(kind, "", OFFERED)]

@@ -6,7 +6,7 @@ from functools import wraps
 from typing import Any
 from uuid import UUID
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Exists, F, OuterRef, QuerySet
 from django.forms import SplitDateTimeField
@@ -63,6 +63,12 @@ def _without(names: set[str], fields: Any) -> list[Any]:
     """The rows of a fieldset, some of several fields."""
     rows = [row if isinstance(row, tuple) else (row,) for row in fields]
     return [left for row in rows if (left := tuple(name for name in row if name not in names))]
+
+
+def say_paused(request: HttpRequest) -> None:
+    """While everything is paused, what is enabled and has a next fire looks as if it would fire."""
+    if request.method == "GET" and Control.objects.filter(paused=True).exists():
+        messages.warning(request, f"{_('Everything is paused.')} {_('Fires are skipped on all nodes.')}")
 
 
 def once(field: Callable[[Any, Pipeline], SafeString]) -> Callable[[Any, Pipeline], SafeString]:
@@ -197,6 +203,7 @@ class PipelineAdmin(PipelineActions, VersionedAdmin, ModelAdmin):
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """The pipelines of one page, with their newest runs."""
         page = super().get_changelist_instance(request)
+        say_paused(request)
         newest = newest_runs(pipeline.pk for pipeline in page.result_list)
         for pipeline in page.result_list:
             pipeline.newest = newest.get(pipeline.pk, [])
@@ -258,6 +265,7 @@ class PipelineAdmin(PipelineActions, VersionedAdmin, ModelAdmin):
             self._refuse_strangers(request)
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
         facts = displays.facts(pipeline, now())
+        say_paused(request)
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), "facts": facts})
 
     def explain(self, request: HttpRequest, pk: UUID) -> HttpResponse:

@@ -21,7 +21,7 @@ class RetentionForm(forms.ModelForm):
         fields = ["pipeline", "days", "runs", "output_bytes"]
 
     pipeline = forms.ModelChoiceField(
-        Pipeline.objects.order_by("name"), label=_("pipeline"), widget=UnfoldAdminSelectWidget
+        Pipeline.objects.order_by("name"), label=_("Pipeline"), widget=UnfoldAdminSelectWidget
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -92,7 +92,7 @@ def test_kill_asks_first(ects: Installation, page: Page) -> None:
 
 
 def test_a_run_that_ends_while_its_page_asks_whether_to_kill_it(ects: Installation, page: Page, tmp_path: Path) -> None:
-    """The page shows the end, and asks no more; also of a step that stayed silent, and at an address with an odd end."""
+    """The page shows the end, and asks no more; also of a silent step, and at an address with an odd end."""
     _run(ects, page, f"until [ -e {tmp_path}/end ]; do sleep 0.05; done")
     page.goto(f"{page.url}#12")
     page.reload()

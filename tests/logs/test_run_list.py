@@ -11,6 +11,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from logs import search
 from logs.models import Run
 from pipelines.models import Pipeline
 from tests.logs.test_runs_api import make
@@ -135,3 +136,14 @@ def test_an_edge_that_is_gone_or_nonsense_is_no_error(admin: Client) -> None:
     for edge in ("before=999", "after=x", "before=-1", "after=99999999999999999999"):
         assert numbers(page(admin, f"?{edge}")) == [1], edge
     assert Run.objects.count() == 1
+
+
+def test_a_search_by_a_name_says_that_it_finds_the_newest_only(admin: Client) -> None:
+    """Without older pages to go to, one would think that there are no more."""
+    pipeline = Pipeline.objects.create(name="nightly")
+    for number in range(search.OF_EACH + 1):
+        make(number, pipeline=pipeline.pk)
+    for query, count in (("?q=night", search.OF_EACH), (f"?q={pipeline.pk}", search.OF_EACH + 1), ("", 21)):
+        reply = admin.get(LIST + query)
+        assert len(reply.context["cl"].result_list) == count
+        assert (f"The newest {search.OF_EACH} runs of each" in reply.content.decode()) is (query == "?q=night")

@@ -14,7 +14,7 @@ from unfold.forms import AdminForm, Fieldline
 
 from ects_site.palette import MOST, found
 from logs.models import Run
-from pipelines.models import Calendar, LostEdit, Pipeline
+from pipelines.models import Calendar, Control, LostEdit, Pipeline
 from tasks.models import Task
 from tests.pipelines import makers
 
@@ -35,6 +35,19 @@ def test_the_list_shows_the_schedule_in_words_the_next_fire_and_the_last_run(adm
     assert "bound to no node" not in page
     pipeline.bindings.all().delete()
     assert "bound to no node" in admin.get(reverse("admin:pipelines_pipeline_changelist")).content.decode()
+
+
+def test_while_everything_is_paused_the_pages_of_pipelines_say_so(admin):
+    """An enabled one with a next fire would look as if it fired."""
+    pipeline = makers.pipeline(tasks=[makers.task()], nodes=[makers.node()])
+    pages = [
+        reverse("admin:pipelines_pipeline_changelist"),
+        reverse("admin:pipelines_pipeline_change", args=[pipeline.pk]),
+    ]
+    for is_paused in (False, True):
+        Control.objects.update_or_create(pk=1, defaults={"paused": is_paused})
+        told = ["Everything is paused." in admin.get(page).content.decode() for page in pages]
+        assert told == [is_paused] * 2
 
 
 def test_the_page_of_a_pipeline_shows_its_fires_and_what_each_node_has(admin, console):

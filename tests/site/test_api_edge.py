@@ -84,6 +84,8 @@ def test_a_browser_gets_a_page(client: APIClient, boss) -> None:
     client.force_login(boss)
     reply = client.get("/api/v1/", HTTP_ACCEPT="text/html,application/xhtml+xml,*/*;q=0.8")
     assert reply["Content-Type"].startswith("text/html")
+    for text in ("<title>API | ECTS</title>", 'href="/admin/"', 'href="/api/v1/docs/"'):
+        assert text in reply.content.decode()
     assert set(client.get("/api/v1/").json()) >= {"tasks", "pipelines", "nodes", "runs", "secrets", "enrolment-tokens"}
 
 

@@ -1,6 +1,7 @@
 """Every text of the console, the theme's included, has its translation, and what is compiled is what is written."""
 
 import filecmp
+import json
 import os
 import re
 import shutil
@@ -8,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import django.contrib.admin
 import pytest
 from django.test import Client
 from django.utils import translation
@@ -30,8 +32,8 @@ def gathered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy / "locale"
 
 
-def _catalogue(locale: Path, name: str, suffix: str = "po") -> Path:
-    return locale / name / "zh_Hans" / "LC_MESSAGES" / f"django.{suffix}"
+def _catalogue(locale: Path, name: str, suffix: str = "po", domain: str = "django") -> Path:
+    return locale / name / "zh_Hans" / "LC_MESSAGES" / f"{domain}.{suffix}"
 
 
 @pytest.mark.parametrize("name", CATALOGUES)
@@ -47,6 +49,23 @@ def test_no_text_is_without_a_translation(gathered: Path, name: str) -> None:
 def test_the_catalogues_are_current(gathered: Path, name: str, suffix: str) -> None:
     committed = _catalogue(ROOT / "locale", name, suffix)
     assert filecmp.cmp(committed, _catalogue(gathered, name, suffix), shallow=False), "run scripts/messages"
+
+
+def test_what_is_written_by_hand_is_compiled(gathered: Path) -> None:
+    committed, compiled = (_catalogue(locale, "theme", "mo", "djangojs") for locale in (ROOT / "locale", gathered))
+    assert filecmp.cmp(committed, compiled, shallow=False), "run scripts/messages"
+
+
+@pytest.mark.django_db
+def test_the_fields_that_choose_several_speak_chinese(admin_client: Client) -> None:
+    """Their texts come from scripts of Django's, of which it has not translated all."""
+    script = (Path(django.contrib.admin.__file__).parent / "static/admin/js/SelectFilter2.js").read_text()
+    texts = re.findall(r"""\bn?gettext\(\s*(['"])(.+?)\1""", script)
+    assert len(texts) > 10
+    with translation.override("en"):
+        catalogue = admin_client.get("/admin/jsi18n/", headers={"Accept-Language": "zh-hans"}).content.decode()
+    known, _end = json.JSONDecoder().raw_decode(catalogue, catalogue.index("{", catalogue.index("newcatalog =")))
+    assert [text for _quote, text in texts if text not in known] == []
 
 
 @pytest.mark.django_db

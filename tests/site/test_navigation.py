@@ -1,0 +1,40 @@
+"""What the console leads to at its side, and where it leaves those who sign out."""
+
+import re
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+
+pytestmark = pytest.mark.django_db
+
+
+def _led_to(client: Client) -> list[str]:
+    page = client.get("/admin/").content.decode()
+    side = page[page.index('id="nav-sidebar"') : page.index('id="main"')]
+    return [address for address in re.findall(r'href="([^"]+)"', side) if re.match(r"/(admin/\w+/\w+|api)/", address)]
+
+
+def test_the_administrator_is_led_to_every_page(admin_client: Client) -> None:
+    kinds = ["logs/run", "logs/retention", "workers/node", "pipelines/control", "pipelines/pipeline"]
+    kinds += ["pipelines/calendar", "tasks/task", "tasks/secret", "auth/user", "auth/group", "audit/entry"]
+    led = _led_to(admin_client)
+    assert led == [*(f"/admin/{kind}/" for kind in kinds), "/api/v1/"]
+    assert [admin_client.get(address, follow=True).status_code for address in led] == [200] * 12
+
+
+def test_a_user_is_led_only_to_what_may_be_seen(client: Client) -> None:
+    """Each other page would answer that it is not allowed."""
+    user = User.objects.create_user("otto", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="view_run"))
+    client.force_login(user)
+    led = _led_to(client)
+    assert led == ["/admin/logs/run/", "/admin/audit/entry/", "/api/v1/"]
+    assert [client.get(address).status_code for address in led] == [200] * 3
+
+
+def test_who_signs_out_is_at_the_sign_in(admin_client: Client) -> None:
+    """A page that is good for something, in the frame and the languages of the console."""
+    reply = admin_client.post("/admin/logout/")
+    assert (reply.status_code, reply.headers["Location"]) == (302, "/admin/login/")
+    assert admin_client.get("/admin/").status_code == 302
