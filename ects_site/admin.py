@@ -1,9 +1,12 @@
 """Users and groups in the admin, in its style: third-party pages are plain until they are registered anew."""
 
+from typing import Any
+
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from knox.models import AuthToken
 from unfold.admin import ModelAdmin
@@ -20,6 +23,11 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
+    add_fieldsets = (*DjangoUserAdmin.add_fieldsets, (None, {"fields": ["is_staff"]}))
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Whoever is added is to sign in here: without it the right password would be called wrong."""
+        return {"is_staff": True, **super().get_changeform_initial_data(request)}
 
 
 @admin.register(Group)

@@ -32,6 +32,8 @@ class RetentionForm(forms.ModelForm):
     def clean_pipeline(self) -> Any:
         """The id, which is what is stored."""
         pipeline = self.cleaned_data["pipeline"]
+        if Retention.objects.filter(pipeline=pipeline.pk).exists():
+            raise forms.ValidationError(_("This pipeline has limits of its own already: change them in the list."))
         self.instance.pipeline_name = pipeline.name
         return pipeline.pk
 

@@ -38,3 +38,15 @@ def test_who_signs_out_is_at_the_sign_in(admin_client: Client) -> None:
     reply = admin_client.post("/admin/logout/")
     assert (reply.status_code, reply.headers["Location"]) == (302, "/admin/login/")
     assert admin_client.get("/admin/").status_code == 302
+
+
+def test_who_is_added_can_sign_in(admin_client: Client, client: Client) -> None:
+    """The form offers it; without it the sign-in would call the right password wrong."""
+    address = "/admin/auth/user/add/"
+    page = admin_client.get(address).content.decode()
+    [field] = re.findall(r"<input[^>]*name=\"is_staff\"[^>]*>", page)
+    assert "checked" in field
+    form = {"username": "eva", "usable_password": "true", "password1": "Abendrot-55x", "password2": "Abendrot-55x"}
+    assert admin_client.post(address, {**form, "is_staff": "on"}).status_code == 302
+    reply = client.post("/admin/login/", {"username": "eva", "password": "Abendrot-55x"})
+    assert (reply.status_code, reply.headers.get("Location")) == (302, "/admin/")
