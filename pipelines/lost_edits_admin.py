@@ -17,6 +17,8 @@ class LostEditAdmin(ModelAdmin):
 
     list_display = ["pipeline_name", "made", "found_at"]
     search_fields = ["pipeline_name"]
+    empty_icon = "settings_backup_restore"
+    empty_hint = _("After the database was restored from a backup, changes that it does not have are named here.")
     fields = readonly_fields = ["pipeline_name", "pipeline", "made", "found_at"]
 
     @admin.display(description=_("made"), ordering="generation")

@@ -92,6 +92,8 @@ class NodeAdmin(NodeActions, ModelAdmin):
     actions = ["drain_selected", "undrain_selected", "rotate_selected", "revoke"]
     actions_detail = ["drain_one", "undrain_one", "rotate_one", "retire_one"]
     change_form_before_template = "admin/workers/node/facts.html"
+    empty_icon = "dns"
+    empty_hint = _("A host that executes: one line to paste there.")
 
     class Media:
         js = ["ects/copy.js"]

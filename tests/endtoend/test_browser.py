@@ -116,6 +116,15 @@ def test_run_again_leads_to_the_new_run(ects: Installation, page: Page) -> None:
     expect(page.locator(".ects-run-facts")).to_contain_text("Manual, by admin")
 
 
+def test_the_line_that_adds_a_node_is_copied_by_its_button(ects: Installation, page: Page) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto(f"{ects.url}/admin/workers/node/add/")
+    page.get_by_role("button", name="Make the line to paste").click()
+    page.get_by_role("button", name="Copy").last.click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == page.locator("#line").text_content()
+
+
 def test_why_a_pipeline_ran_is_two_clicks_away(ects: Installation, page: Page) -> None:
     pipeline = ects.pipeline("* * * * * *", [{"task": ects.task("shell", "true")}])
     ects.ended(pipeline)
