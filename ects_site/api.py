@@ -9,6 +9,7 @@ from django.core.cache import caches
 from django.db import InterfaceError, OperationalError
 from django.db.models import ProtectedError
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 from django.views import defaults
 from drf_spectacular.utils import extend_schema, inline_serializer
@@ -70,7 +71,7 @@ def locked_out(request: HttpRequest, response: HttpResponse | None = None, crede
     headers = {"Retry-After": str(int(settings.AXES_COOLOFF_TIME * 3600))}
     if request.path.startswith("/api/"):
         return JsonResponse({"detail": said}, status=429, headers=headers)
-    return HttpResponse(said, status=429, headers=headers, content_type="text/plain; charset=utf-8")
+    return HttpResponse(render_to_string("ects/locked_out.html", {"said": said}, request), status=429, headers=headers)
 
 
 class CredentialsSerializer(serializers.Serializer):

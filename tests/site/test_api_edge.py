@@ -69,6 +69,8 @@ def test_guessing_is_stopped(client: APIClient, boss, settings) -> None:
     assert reply.json()["detail"].startswith("Too many wrong passwords")
     page = client.post("/admin/login/", {"username": "boss", "password": " right $ "})
     assert page.status_code == 429
+    assert "<h1>You may not sign in now</h1>" in page.content.decode()
+    assert int(page.headers["Retry-After"]) > 0
 
 
 def test_the_session_of_the_admin_works_too(client: APIClient, boss) -> None:

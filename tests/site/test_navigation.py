@@ -50,3 +50,14 @@ def test_who_is_added_can_sign_in(admin_client: Client, client: Client) -> None:
     assert admin_client.post(address, {**form, "is_staff": "on"}).status_code == 302
     reply = client.post("/admin/login/", {"username": "eva", "password": "Abendrot-55x"})
     assert (reply.status_code, reply.headers.get("Location")) == (302, "/admin/")
+
+
+def test_a_form_from_before_another_sign_in_says_what_to_do(admin_user: User) -> None:
+    """As when one signs out and in again in another tab."""
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(admin_user)
+    reply = client.post("/admin/tasks/task/add/", {"name": "long"}, headers={"Accept-Language": "zh-hans"})
+    assert reply.status_code == 403
+    page = reply.content.decode()
+    assert "没有保存任何内容" in page
+    assert "ects/favicon" in page
