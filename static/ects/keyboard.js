@@ -7,6 +7,7 @@ document.addEventListener("DOMContentLoaded", () => {
   const OPENS = "#changelist-filter, #nav-sidebar, #modal-content, .ects-opens";
   const names = document.getElementById("ects-names")?.dataset ?? {};
   const KEYED = 3000;
+  const dialog = document.getElementById("modal-content");
   let opener = null;
   let keyed = -KEYED;
 
@@ -52,6 +53,11 @@ document.addEventListener("DOMContentLoaded", () => {
     first(place)?.focus();
   }
 
+  function leave() {
+    if (opener && isSeen(opener)) opener.focus();
+    opener = null;
+  }
+
   // Alpine shows and hides by the style: what a key has just opened over the page is entered; a dialog, whatever did.
   const wasSeen = new WeakMap();
   function follow() {
@@ -59,6 +65,7 @@ document.addEventListener("DOMContentLoaded", () => {
       const seen = isReady(place) && getComputedStyle(place).position !== "static";
       const isAsked = place.id === "modal-content" || performance.now() - keyed < KEYED;
       if (seen && isAsked && wasSeen.get(place) === false && !place.contains(document.activeElement)) enter(place);
+      if (!seen && wasSeen.get(place) && place === dialog) leave();
       wasSeen.set(place, seen);
     }
   }
@@ -67,19 +74,18 @@ document.addEventListener("DOMContentLoaded", () => {
     if (event.key !== "Escape") return;
     // The theme closes what stands open at a press beside it.
     document.body.click();
-    if (opener && isSeen(opener)) opener.focus();
-    opener = null;
+    // A dialog keeps the focus until it is hidden.
+    if (!dialog || !isSeen(dialog)) leave();
   }
 
   // The focus stays within a dialog.
   document.addEventListener("focusin", (event) => {
-    const dialog = document.getElementById("modal-content");
     if (dialog && isSeen(dialog) && !dialog.contains(event.target)) first(dialog)?.focus();
   });
   document.addEventListener("keydown", press);
   document.addEventListener("keydown", close);
-  document.getElementById("modal-content")?.setAttribute("role", "dialog");
-  document.getElementById("modal-content")?.setAttribute("aria-modal", "true");
+  dialog?.setAttribute("role", "dialog");
+  dialog?.setAttribute("aria-modal", "true");
   document.getElementById("content")?.setAttribute("tabindex", "-1");
   prepare(document);
   follow();

@@ -59,6 +59,21 @@ def test_a_pipeline_is_run_from_the_list(ects: Installation, page: Page) -> None
     ects.ended(pipeline)
 
 
+def test_who_leaves_a_dialog_is_where_it_was_opened(ects: Installation, page: Page) -> None:
+    page.goto(f"{ects.url}/admin/workers/node/{ects.node}/change/")
+    drain = page.get_by_role("link", name="Drain")
+    dialog = page.get_by_role("dialog")
+    for way_out in ("Escape", "Cancel"):
+        drain.press("Enter")
+        expect(dialog.locator(":focus")).to_have_count(1)
+        if way_out == "Escape":
+            page.keyboard.press("Escape")
+        else:
+            dialog.get_by_role("link", name="Cancel").press("Enter")
+        expect(dialog).to_be_hidden()
+        expect(drain).to_be_focused()
+
+
 def test_the_language_is_reached(ects: Installation, page: Page) -> None:
     page.goto(f"{ects.url}/admin/")
     _tab_to(page, page.get_by_role("button", name="admin@localhost"))
