@@ -25,8 +25,13 @@
     const field = document.getElementById("search-input-command");
     document.getElementById("command-submit")?.setAttribute("aria-label", field.placeholder);
   };
+  // The icons that say what a filter of choices is for: a name counts only where there is a role.
+  const nameFilters = () => {
+    document.querySelectorAll(".search-label-icon").forEach((icon) => icon.setAttribute("role", "img"));
+  };
   const name = () => {
     nameSearch();
+    nameFilters();
     nameCells();
     nameBoxes();
   };

@@ -43,6 +43,7 @@ PAGES: dict[str, Callable[[Made], str]] = {
     "audit": lambda made: "/admin/audit/entry/",
     "audit of a pipeline": lambda made: f"/admin/pipelines/pipeline/{made.pipeline}/history/",
     "a new user": lambda made: "/admin/auth/user/add/",
+    "a new group": lambda made: "/admin/auth/group/add/",
 }
 
 ON_A_PHONE = ("dashboard", "pipelines", "a pipeline", "runs", "a node", "audit")
