@@ -1,5 +1,6 @@
 """The console without a mouse: what is reached, what is seen to be reached, and how one gets out again."""
 
+import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.endtoend.installation import Installation
@@ -25,6 +26,14 @@ def test_the_content_is_one_key_away(ects: Installation, page: Page) -> None:
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
     expect(page.locator("#content :focus")).to_have_count(1)
+
+
+@pytest.mark.parametrize("kind", ["logs/run", "workers/node"])
+def test_a_list_is_searched_by_one_key(ects: Installation, page: Page, kind: str) -> None:
+    page.goto(f"{ects.url}/admin/{kind}/")
+    page.keyboard.press("/")
+    expect(page.locator("#searchbar")).to_be_focused()
+    expect(page.locator("#searchbar")).to_have_value("")
 
 
 def test_a_pipeline_is_run_from_the_list(ects: Installation, page: Page) -> None:
