@@ -134,6 +134,24 @@ def test_why_a_pipeline_ran_is_two_clicks_away(ects: Installation, page: Page) -
     expect(page.locator("section").first).to_be_visible()
 
 
+def test_the_dashboard_renews_itself_and_says_when_it_cannot(ects: Installation, page: Page) -> None:
+    page.clock.install()
+    page.goto(f"{ects.url}/admin/")
+    expect(page.locator("#next-hour[data-waits]")).to_have_count(0)
+    for part in ("figures", "next-hour", "lists"):
+        page.evaluate("part => { document.getElementById(part).dataset.old = 'yes'; }", part)
+    page.clock.run_for(16_000)
+    expect(page.locator("[data-old]")).to_have_count(0)
+    stale = page.locator("[data-stale]")
+    expect(stale).to_be_hidden()
+    page.route("**/admin/", lambda route: route.fulfill(status=503))
+    page.clock.run_for(16_000)
+    expect(stale).to_be_visible()
+    page.unroute("**/admin/")
+    page.clock.run_for(16_000)
+    expect(stale).to_be_hidden()
+
+
 def test_the_language_is_switched(ects: Installation, page: Page) -> None:
     page.goto(f"{ects.url}/admin/")
     expect(page.locator("html")).to_have_attribute("lang", "en")
