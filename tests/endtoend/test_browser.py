@@ -152,6 +152,15 @@ def test_the_dashboard_renews_itself_and_says_when_it_cannot(ects: Installation,
     expect(stale).to_be_hidden()
 
 
+def test_the_look_is_chosen_and_kept(ects: Installation, page: Page) -> None:
+    for look, dark in (("Dark", 1), ("Light", 0)):
+        page.get_by_text("admin@localhost").first.click()
+        page.get_by_text(look, exact=True).click()
+        expect(page.locator("html.dark")).to_have_count(dark)
+        page.goto(f"{ects.url}/admin/")
+        expect(page.locator("html.dark")).to_have_count(dark)
+
+
 def test_the_language_is_switched(ects: Installation, page: Page) -> None:
     page.goto(f"{ects.url}/admin/")
     expect(page.locator("html")).to_have_attribute("lang", "en")
