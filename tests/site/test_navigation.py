@@ -61,3 +61,12 @@ def test_a_form_from_before_another_sign_in_says_what_to_do(admin_user: User) ->
     page = reply.content.decode()
     assert "没有保存任何内容" in page
     assert "ects/favicon" in page
+
+
+def test_an_error_of_ours_is_told_in_the_console_s_look(admin_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ects_site.dashboard.page.last_day", lambda instant: 1 / 0)
+    admin_client.raise_request_exception = False
+    reply = admin_client.get("/admin/", headers={"Accept-Language": "zh-hans"})
+    assert reply.status_code == 500
+    assert "<h1>服务器出现错误</h1>" in reply.content.decode()
+    assert "ects/favicon" in reply.content.decode()
