@@ -2,15 +2,23 @@
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
-from django.http import HttpRequest
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 from knox.models import AuthToken
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from audit.journal import write
+from audit.models import Entry
+from logs.confirmation import by_dialog
 
 # A token is shown once, over the API; a page of digests helps nobody.
 admin.site.unregister([User, Group, AuthToken])
@@ -23,11 +31,34 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
+    actions_detail = ["revoke_tokens"]
     add_fieldsets = (*DjangoUserAdmin.add_fieldsets, (None, {"fields": ["is_staff"]}))
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """Whoever is added is to sign in here: without it the right password would be called wrong."""
         return {"is_staff": True, **super().get_changeform_initial_data(request)}
+
+    def has_revoke_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        """Where there are tokens; or when the dialog was opened there were."""
+        held = AuthToken.objects.filter(user=object_id)
+        return self.has_change_permission(request) and (request.method == "POST" or held.exists())
+
+    @by_dialog(
+        _("Revoke API tokens"),
+        _("Programs that use one of this user's tokens are refused from now on, and need a new one."),
+        icon="key_off",
+        permission="revoke",
+    )
+    def revoke_tokens(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        """All of one user."""
+        user = get_object_or_404(User, pk=object_id)
+        with transaction.atomic():
+            _rows, of_kinds = AuthToken.objects.filter(user=user).delete()
+            if number := of_kinds.get(AuthToken._meta.label, 0):
+                write(User, user.pk, user.get_username(), Entry.What.SIGNED_OUT)
+        said = ngettext("%(count)d token was revoked.", "%(count)d tokens were revoked.", number)
+        messages.success(request, said % {"count": number})
+        return HttpResponse(headers={"HX-Redirect": reverse("admin:auth_user_change", args=[user.pk])})
 
 
 @admin.register(Group)

@@ -1,26 +1,18 @@
-"""The edge of the API: signing in, and the shape of errors."""
+"""The edge of the API: its root, and the shape of errors."""
 
 import logging
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth import authenticate
-from django.core.cache import caches
 from django.db import InterfaceError, OperationalError
 from django.db.models import ProtectedError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 from django.views import defaults
-from drf_spectacular.utils import extend_schema, inline_serializer
-from knox.models import AuthToken
-from rest_framework import permissions, serializers, status
-from rest_framework.exceptions import AuthenticationFailed
-from rest_framework.request import Request
+from rest_framework import status
 from rest_framework.response import Response
 from rest_framework.routers import APIRootView
-from rest_framework.throttling import AnonRateThrottle
-from rest_framework.views import APIView
 from rest_framework.views import exception_handler as drf_exception_handler
 
 from coordination.errors import CoordinationError
@@ -72,43 +64,3 @@ def locked_out(request: HttpRequest, response: HttpResponse | None = None, crede
     if request.path.startswith("/api/"):
         return JsonResponse({"detail": said}, status=429, headers=headers)
     return HttpResponse(render_to_string("ects/locked_out.html", {"said": said}, request), status=429, headers=headers)
-
-
-class CredentialsSerializer(serializers.Serializer):
-    """User name and password."""
-
-    username = serializers.CharField(max_length=150)
-    password = serializers.CharField(max_length=1000, trim_whitespace=False)
-
-
-class TokenThrottle(AnonRateThrottle):
-    """For one address; django-axes counts wrong passwords for each name."""
-
-    rate = "120/min"
-    cache = caches["process"]
-
-
-class TokenView(APIView):
-    """``POST /api/v1/auth/token/``: a token for ``Authorization: Bearer <token>``."""
-
-    authentication_classes: list[Any] = []
-    permission_classes = [permissions.AllowAny]
-    throttle_classes = [TokenThrottle]
-
-    @extend_schema(
-        request=CredentialsSerializer,
-        responses=inline_serializer("Token", {"token": serializers.CharField()}),
-    )
-    def post(self, request: Request) -> Response:
-        """200 with the token; 401 for a wrong user name or password, 429 after too many of them."""
-        serializer = CredentialsSerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        user = authenticate(request._request, **serializer.validated_data)
-        if user is None or not user.is_active:
-            raise AuthenticationFailed("User name or password is wrong.")
-        _row, token = AuthToken.objects.create(user)
-        return Response({"token": token})
-
-    def get_authenticate_header(self, request: Request) -> str:
-        """Makes the refusal a 401."""
-        return "Bearer"

@@ -14,10 +14,11 @@ import pipelines.api
 import tasks.api
 import workers.api
 import workers.program
-from ects_site.api import Root, TokenView
+from ects_site.api import Root
 from ects_site.dashboard.page import next_hour
 from ects_site.health import healthz, readyz
 from ects_site.metrics import metrics
+from ects_site.tokens import TokenView
 from logs.ingest import IngestView
 from workers.authentication import NodeTokenAuthentication
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import schemathesis
-from django.contrib.auth import get_user_model
+from django.contrib.auth.models import User
 from django.core.cache import caches
 from drf_spectacular.generators import SchemaGenerator
 from hypothesis import given
@@ -24,8 +24,8 @@ from tests.pipelines.makers import Console
 
 
 @pytest.fixture
-def token(console: Console, settings: Any) -> str:
-    """An administrator's, on a console that holds one of everything."""
+def boss(console: Console, settings: Any) -> User:
+    """An administrator on a console that holds one of everything."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     caches["process"].clear()
     node, task = makers.node(), makers.task()
@@ -37,26 +37,26 @@ def token(console: Console, settings: Any) -> str:
         uuid=uuid.uuid4(), pipeline=pipeline.pk, pipeline_name="p1", node=node.pk, node_name="n1", state="running",
         scheduled_at=now, started_at=now,
     )  # fmt: skip
-    boss = get_user_model().objects.create_superuser("boss", "boss@example.org", "secret")
-    return str(AuthToken.objects.create(boss)[1])
+    return User.objects.create_superuser("boss", "boss@example.org", "secret")
 
 
-def signed_in(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}
+def signed_in(user: User) -> dict[str, str]:
+    """By a token of its own for each request: one of the operations ends it."""
+    return {"Authorization": f"Bearer {AuthToken.objects.create(user)[1]}"}
 
 
 schema = schemathesis.openapi.from_dict(SchemaGenerator().get_schema(request=None, public=True))
 schema.app = application
 
 
-def test_no_request_is_an_error_of_ours(token: str) -> None:
+def test_no_request_is_an_error_of_ours(boss: User) -> None:
     """One operation after the other on the same console, so that what one has made or broken meets the next."""
     asked = 0
 
     def ask(case: Any) -> None:
         nonlocal asked
         asked += 1
-        case.call_and_validate(checks=[not_a_server_error, content_type_conformance], headers=signed_in(token))
+        case.call_and_validate(checks=[not_a_server_error, content_type_conformance], headers=signed_in(boss))
 
     operations = [found.ok() for found in schema.get_all_operations()]
     for operation in operations:

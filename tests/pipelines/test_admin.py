@@ -236,7 +236,9 @@ def act(admin, action: str, *pipelines: Pipeline):
 def test_what_hurts_many_is_asked_first(admin, console, action):
     pipeline = makers.pipeline(name="<i>nightly</i>", tasks=[makers.task()], nodes=[makers.node()])
     body = {"action": action, "_selected_action": [str(pipeline.pk)], "select_across": "0"}
-    page = admin.post(reverse("admin:pipelines_pipeline_changelist"), body).content.decode()
+    narrowed = reverse("admin:pipelines_pipeline_changelist") + "?q=night"
+    page = admin.post(narrowed, body).content.decode()
+    assert f'href="{narrowed}">Cancel' in page
     assert "&lt;i&gt;nightly&lt;/i&gt;" in page
     assert f'name="_selected_action" value="{pipeline.pk}"' in page
     pipeline.refresh_from_db()

@@ -5,7 +5,7 @@ from django.contrib.auth import get_user_model
 from django.core.cache import caches
 from rest_framework.test import APIClient
 
-from ects_site.api import TokenView
+from ects_site.tokens import TokenView
 
 TOKEN = "/api/v1/auth/token/"
 
