@@ -1,11 +1,13 @@
 """What is new of a run since a cursor: for those who follow it while it goes.
 
 The cursor is the primary key of the last piece of output that was read: pieces of a run come in one after the other,
-from one node, so that a higher key is a later piece.
+from one node, so that a higher key is a later piece. The first ones of a step may come in before the step itself, whose
+record a worker sends as it stands by then: nobody can show them yet, and the cursor stays before them.
 """
 
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from itertools import takewhile
 from typing import Any
 from uuid import UUID
 
@@ -26,8 +28,9 @@ def news(run: UUID, cursor: int) -> dict[str, Any] | None:
         return None
     # Before the pieces: what an ended run wrote came in before its end.
     steps = list(row.steps.order_by("index").values(*_STEP))
+    known = {step["index"] for step in steps}
     found = Output.objects.filter(run=run, pk__gt=cursor).order_by("pk")[:PIECES]
-    pieces = list(found.values_list("pk", "index", "offset", "data"))
+    pieces = list(takewhile(lambda piece: piece[1] in known, found.values_list("pk", "index", "offset", "data")))
     return {
         "cursor": pieces[-1][0] if pieces else cursor,
         "state": row.state,
@@ -43,7 +46,11 @@ def news(run: UUID, cursor: int) -> dict[str, Any] | None:
 
 
 def at_end(run: UUID) -> int:
-    """The cursor behind all that is there."""
+    """The cursor behind all that can be shown."""
+    known = list(StepRun.objects.filter(run__uuid=run).values_list("index", flat=True))
+    early = Output.objects.filter(run=run).exclude(index__in=known).order_by("pk").values_list("pk", flat=True).first()
+    if early is not None:
+        return early - 1
     return Output.objects.filter(run=run).order_by("-pk").values_list("pk", flat=True).first() or 0
 
 

@@ -10,6 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from coordination.records import StepRecord, Try
+from logs import tail
 from logs.models import Output, Run, StepRun
 from tests.logs.makers import NOON, PIPELINE, Worker
 from tests.logs.makers import run as run_record
@@ -138,3 +139,18 @@ def test_tries_come_from_the_worker() -> None:
         {"started_at": "2026-03-01T12:00:00Z"},
     ]
     assert str(Run.objects.get().pipeline) == PIPELINE
+
+
+def test_output_that_comes_before_its_step_is_not_passed_over(admin: Client) -> None:
+    """A worker sends a step's record as it stands by then: a short one may have written, and be told of, before."""
+    run = make(1, state="running", started_at=AT)
+    step(run, 0, 0, 1)
+    write(run, 0, (0, b"first\n"))
+    write(run, 1, (0, b"early\n"), (6, b"words\n"))
+    [cursor] = re.findall(r'data-cursor="(\d+)"', opened(admin, run))
+    assert tail.news(run.uuid, int(cursor))["pieces"] == []
+    assert [piece[0] for piece in tail.news(run.uuid, 0)["pieces"]] == [0]
+    step(run, 1, 1, None, "running")
+    told = tail.news(run.uuid, int(cursor))
+    assert [piece[:2] for piece in told["pieces"]] == [[1, 0], [1, 6]]
+    assert tail.at_end(run.uuid) == told["cursor"]
