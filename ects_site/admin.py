@@ -7,8 +7,7 @@ from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
+from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
@@ -40,8 +39,11 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
 
     def has_revoke_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         """Where there are tokens; or when the dialog was opened there were."""
-        held = AuthToken.objects.filter(user=object_id)
-        return self.has_change_permission(request) and (request.method == "POST" or held.exists())
+        may_change: bool = self.has_change_permission(request)
+        if not may_change or request.method == "POST":
+            return may_change
+        user = self.get_object(request, object_id)
+        return user is not None and AuthToken.objects.filter(user=user).exists()
 
     @by_dialog(
         _("Revoke API tokens"),
@@ -51,7 +53,8 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
     )
     def revoke_tokens(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         """All of one user."""
-        user = get_object_or_404(User, pk=object_id)
+        if (user := self.get_object(request, object_id)) is None:
+            raise Http404
         with transaction.atomic():
             _rows, of_kinds = AuthToken.objects.filter(user=user).delete()
             if number := of_kinds.get(AuthToken._meta.label, 0):

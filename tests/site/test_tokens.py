@@ -63,3 +63,10 @@ def test_an_administrator_ends_those_of_a_user(robot: User, admin_client: Client
     left = admin_client.get(page).content.decode()
     assert "2 tokens were revoked." in left
     assert "Revoke API tokens" not in left
+
+
+@pytest.mark.parametrize("key", ["nobody", "999"])
+def test_of_a_user_who_is_none_nothing_ends(admin_client: Client, key: str) -> None:
+    page = reverse("admin:auth_user_revoke_tokens", args=[key])
+    assert admin_client.get(page).status_code == 403
+    assert admin_client.post(page, {"_form_submitted": "True"}).status_code == 404
