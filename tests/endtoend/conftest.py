@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from aiosmtpd.controller import Controller
-from playwright.sync_api import Browser, ConsoleMessage, Page
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page
 
 from tests.endtoend.installation import Installation, free_port
 
@@ -150,7 +150,13 @@ def page(ects: Installation, browser: Browser, signed_in: Any) -> Iterator[Page]
 def _rest(page: Page) -> None:
     """A browser that is to close a page while that is on its way to another one may never answer."""
     page.once("dialog", lambda dialog: dialog.accept())
-    page.goto("about:blank")
+    try:
+        page.goto("about:blank")
+    except Error as error:
+        if "interrupted by another navigation" not in str(error):
+            raise
+        page.wait_for_load_state()
+        page.goto("about:blank")
 
 
 def _is_error(message: ConsoleMessage) -> bool:

@@ -64,7 +64,8 @@ def test_a_pipeline_is_run_from_the_list(ects: Installation, page: Page) -> None
     page.keyboard.press("Enter")
     expect(dialog.locator(":focus")).to_have_count(1)
     _tab_to(page, dialog.get_by_role("button", name="Run now"))
-    page.keyboard.press("Enter")
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
     ects.ended(pipeline)
 
 
