@@ -150,13 +150,15 @@ def page(ects: Installation, browser: Browser, signed_in: Any) -> Iterator[Page]
 def _rest(page: Page) -> None:
     """A browser that is to close a page while that is on its way to another one may never answer."""
     page.once("dialog", lambda dialog: dialog.accept())
-    try:
-        page.goto("about:blank")
-    except Error as error:
-        if "interrupted by another navigation" not in str(error):
-            raise
+    for _ in range(3):
+        try:
+            page.goto("about:blank")
+        except Error as error:
+            if "interrupted by another navigation" not in str(error):
+                raise
         page.wait_for_load_state()
-        page.goto("about:blank")
+        if page.url == "about:blank":
+            return
 
 
 def _is_error(message: ConsoleMessage) -> bool:
