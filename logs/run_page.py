@@ -10,6 +10,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
 from logs import gantt, run_neighbours
+from logs.arrival import on_the_way, silence
 from logs.lateness import lateness
 from logs.models import Run, StepRun
 from logs.output import texts
@@ -28,6 +29,7 @@ class StepView:
     track: SafeString | None
     took: str
     output: SafeString
+    silence: str
     is_open: bool
 
 
@@ -36,12 +38,14 @@ def context(request: HttpRequest, run: Run, now: datetime, cursor: int | None) -
     rows = list(run.steps.order_by("index"))
     scale = gantt.scale(run, rows, now)
     outputs = {} if cursor is None else texts([run.uuid], until=cursor)
+    late = on_the_way(run, rows, now)
     steps = [
         StepView(
             row=row,
             track=gantt.track(row, scale) if scale and row.started_at else None,
             took=duration((row.finished_at or now) - row.started_at) if row.started_at else "",
             output=preformatted(outputs.get((run.uuid, row.index), "")),
+            silence=silence(row, row.index in late or cursor is None),
             is_open=len(rows) <= OPEN_AT_ONCE or row.state not in ("succeeded", "skipped"),
         )
         for row in rows
@@ -54,6 +58,7 @@ def context(request: HttpRequest, run: Run, now: datetime, cursor: int | None) -
         "reason": reason(run),
         "knowledge": run_neighbours.of(request, run),
         "is_running": run.state == Run.State.RUNNING,
+        "has_ended": run.state != Run.State.RUNNING and not late,
         "has_fire": run.trigger != Run.Trigger.MANUAL,
     }
 

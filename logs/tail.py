@@ -11,6 +11,9 @@ from itertools import takewhile
 from typing import Any
 from uuid import UUID
 
+from django.utils.timezone import now
+
+from logs.arrival import on_the_way
 from logs.models import Output, Run, StepRun
 
 PIECES = 64
@@ -21,14 +24,15 @@ def news(run: UUID, cursor: int) -> dict[str, Any] | None:
     """What a follower is told; None when there is no such run.
 
     ``pieces``: step, offset in what the step wrote, and the bytes in base64, for a character may be cut between two.
-    ``more``: there is more to be read at once. ``ended``: nothing will follow, except what is ``more``.
+    ``more``: there is more to be read at once. ``ended``: nothing will follow, except what is ``more``; a run has ended
+    before that when its end came in before the last of its output.
     """
     row = Run.objects.filter(uuid=run).first()
     if row is None:
         return None
-    # Before the pieces: what an ended run wrote came in before its end.
-    steps = list(row.steps.order_by("index").values(*_STEP))
-    known = {step["index"] for step in steps}
+    # Before the pieces, which may come in meanwhile.
+    steps = list(row.steps.order_by("index"))
+    known = {step.index for step in steps}
     found = Output.objects.filter(run=run, pk__gt=cursor).order_by("pk")[:PIECES]
     pieces = list(takewhile(lambda piece: piece[1] in known, found.values_list("pk", "index", "offset", "data")))
     return {
@@ -38,20 +42,20 @@ def news(run: UUID, cursor: int) -> dict[str, Any] | None:
         "reason": row.reason,
         "started_at": row.started_at,
         "finished_at": row.finished_at,
-        "steps": [_with_label(step) for step in steps],
+        "steps": [_told(step) for step in steps],
         "pieces": [[index, offset, b64encode(data).decode()] for _, index, offset, data in pieces],
         "more": len(pieces) == PIECES,
-        "ended": row.state != Run.State.RUNNING,
+        "ended": row.state != Run.State.RUNNING and not on_the_way(row, steps, now()),
     }
 
 
 def at_end(run: UUID) -> int:
-    """The cursor behind all that can be shown."""
+    """The cursor behind all that can be shown. What comes in meanwhile is behind it, whatever comes in first."""
+    pieces = Output.objects.filter(run=run)
+    last = pieces.order_by("-pk").values_list("pk", flat=True).first() or 0
     known = list(StepRun.objects.filter(run__uuid=run).values_list("index", flat=True))
-    early = Output.objects.filter(run=run).exclude(index__in=known).order_by("pk").values_list("pk", flat=True).first()
-    if early is not None:
-        return early - 1
-    return Output.objects.filter(run=run).order_by("-pk").values_list("pk", flat=True).first() or 0
+    early = pieces.filter(pk__lte=last).exclude(index__in=known).order_by("pk").values_list("pk", flat=True).first()
+    return last if early is None else early - 1
 
 
 def changes(
@@ -69,8 +73,7 @@ def changes(
 
 
 _STEP = ("index", "state", "reason", "attempts", "exit_code", "http_status", "started_at", "finished_at")
-_LABELS = dict(StepRun.State.choices)
 
 
-def _with_label(step: dict[str, Any]) -> dict[str, Any]:
-    return {**step, "label": str(_LABELS[step["state"]])}
+def _told(step: StepRun) -> dict[str, Any]:
+    return {**{name: getattr(step, name) for name in _STEP}, "label": step.get_state_display()}

@@ -57,10 +57,9 @@ document.addEventListener("DOMContentLoaded", () => {
     output.adopt();
   }
 
-  // What there is in both: a step that was silent has written meanwhile.
+  // What the page still has: of a step that has written meanwhile no word says that it was silent.
   function renew(old, fresh, selector) {
-    const part = fresh.querySelector(selector);
-    if (part) old.querySelector(selector)?.replaceWith(part);
+    old.querySelector(selector)?.replaceWith(...fresh.querySelectorAll(selector));
   }
 
   async function show(told) {

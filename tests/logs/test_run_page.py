@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
+from django.utils.timezone import now
 
 from coordination.records import StepRecord, Try
-from logs import tail
+from logs import arrival, tail
 from logs.models import Output, Run, StepRun
 from tests.logs.makers import NOON, PIPELINE, Worker
 from tests.logs.makers import run as run_record
@@ -154,3 +156,52 @@ def test_output_that_comes_before_its_step_is_not_passed_over(admin: Client) -> 
     told = tail.news(run.uuid, int(cursor))
     assert [piece[:2] for piece in told["pieces"]] == [[1, 0], [1, 6]]
     assert tail.at_end(run.uuid) == told["cursor"]
+
+
+@pytest.mark.parametrize("place", [1, 2, 3])
+def test_output_that_comes_in_between_two_looks_for_the_cursor_is_not_passed_over(place: int) -> None:
+    run = make(1, state="running", started_at=AT)
+    looks = 0
+
+    def interrupted(execute: Any, sql: str, *rest: Any) -> Any:
+        nonlocal looks
+        looks += 1
+        if looks == place:
+            write(run, 0, (0, b"early\n"))
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(interrupted):
+        cursor = tail.at_end(run.uuid)
+    assert cursor < Output.objects.get().pk
+
+
+def test_an_end_that_comes_in_before_the_output(admin: Client) -> None:
+    """A worker with much output to deliver sends its endings first; the page goes on following."""
+    run = make(1, started_at=AT, finished_at=at(1))
+    step(run, 0, 0, 1, output_bytes=12)
+    write(run, 0, (0, b"first\n"))
+    [cursor] = re.findall(r'data-ended="" data-cursor="(\d+)"', opened(admin, run))
+    assert tail.news(run.uuid, int(cursor))["ended"] is False
+    step(run, 1, 0, 1, output_bytes=5)
+    assert "What it wrote has not come in yet." in opened(admin, run)
+    write(run, 1, (0, b"other"))
+    Output.objects.create(run=run.uuid, index=0, number=1, offset=6, data=b"last.\n")
+    told = tail.news(run.uuid, int(cursor))
+    assert len(told["pieces"]) == 2
+    assert told["ended"] is True
+    assert 'data-ended="1"' in opened(admin, run)
+
+
+def test_output_that_never_comes_in_is_not_waited_for_for_ever(admin: Client) -> None:
+    run = make(1, started_at=AT, finished_at=at(1))
+    long_ago = now() - arrival.PATIENCE
+    step(run, 0, 0, 1, output_bytes=12, received_at=long_ago)
+    step(run, 1, 0, 1, output_bytes=12, output_dropped=12, received_at=long_ago)
+    step(run, 2, 0, 1, received_at=long_ago)
+    assert tail.news(run.uuid, 0)["ended"] is True
+    text = opened(admin, run)
+    assert 'data-ended="1"' in text
+    assert re.findall(r"data-silent>(.*?)</p>", text) == [
+        "What it wrote is not here: it was deleted to keep the history small, or was never delivered.",
+        "It wrote nothing.",
+    ]
