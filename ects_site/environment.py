@@ -72,14 +72,21 @@ def replace_file(path: Path, content: str) -> None:
 def secret(name: str) -> str:
     """A secret: what ``secret_from("ECTS_<NAME>")`` finds, else what ``secrets/<name>`` in the data directory holds.
 
-    That file is made when it is missing, with mode 0600: 32 random bytes in hexadecimal.
+    That file is made when it is missing, with mode 0600: 32 random bytes in hexadecimal. Raises ImproperlyConfigured
+    when it can neither be read nor be made.
     """
     if value := secret_from(f"ECTS_{name.upper()}"):
         return value
     path = secret_path(name)
-    if not path.exists():
-        _create_secret(path)
-    return path.read_text().strip()
+    try:
+        if not path.exists():
+            _create_secret(path)
+        return path.read_text().strip()
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"{error.filename or path} cannot be used ({error.strerror}): ECTS_DATA_DIR, which is {data_dir()}, has to "
+            "be a directory that this user may write"
+        ) from None
 
 
 def secret_from(name: str) -> str:
@@ -218,6 +225,17 @@ def log_format() -> str:
     except ValueError as error:
         raise ImproperlyConfigured(str(error)) from None
     return form
+
+
+LANGUAGES = ("en", "zh-hans")
+
+
+def language() -> str:
+    """``ECTS_LANGUAGE``: that of the console for who has chosen none. Raises ImproperlyConfigured."""
+    given = env.str("ECTS_LANGUAGE", default="en").lower()
+    if given not in LANGUAGES:
+        raise ImproperlyConfigured(f"ECTS_LANGUAGE must be one of {', '.join(LANGUAGES)}, not {given!r}")
+    return given
 
 
 def log_level() -> str:

@@ -18,6 +18,7 @@ from ects_site.environment import (
     encryption_keys,
     env,
     etcd_endpoints,
+    language,
     limit,
     load_settings_file,
     log_format,
@@ -197,7 +198,7 @@ LOGIN_URL = reverse_lazy("admin:login")
 LOGIN_REDIRECT_URL = reverse_lazy("admin:index")
 LOGOUT_REDIRECT_URL = LOGIN_URL
 
-LANGUAGE_CODE = env.str("ECTS_LANGUAGE", default="en")
+LANGUAGE_CODE = language()
 LANGUAGES = [("en", _("English")), ("zh-hans", "简体中文")]
 LOCALE_PATHS = [BASE_DIR / "locale" / "project", BASE_DIR / "locale" / "theme"]
 TIME_ZONE = env.str("ECTS_TIME_ZONE", default="UTC")

@@ -172,3 +172,18 @@ def test_gunicorn_logs_as_json_too(tmp_path: Path) -> None:
         said = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=240, check=False)
     lines = [json.loads(line) for line in said.stderr.splitlines()]
     assert any("in use" in line["message"] and line["level"] == "ERROR" for line in lines), lines
+
+
+def test_a_language_that_there_is_not(tmp_path: Path) -> None:
+    assert manage(tmp_path, "check", ECTS_LANGUAGE="zh-Hans").returncode == 0
+    checked = manage(tmp_path, "check", ECTS_LANGUAGE="xx")
+    assert checked.stderr.strip() == "A setting is wrong: ECTS_LANGUAGE must be one of en, zh-hans, not 'xx'"
+
+
+def test_a_data_directory_that_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    checked = manage(tmp_path, "init", ECTS_DATA_DIR=str(tmp_path / "file" / "data"))
+    assert checked.returncode != 0
+    assert "A setting is wrong" in checked.stderr
+    assert "ECTS_DATA_DIR" in checked.stderr
+    assert "Traceback" not in checked.stderr
