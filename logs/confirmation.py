@@ -18,8 +18,9 @@ SHOWN = 20
 """Names that the question holds."""
 
 
-def confirmed(question: str | Promise) -> Callable[[Action], Action]:
-    """For an action of a ``ModelAdmin``: it happens with the second POST, after a page that asks ``question``."""
+def confirmed(question: str | Promise, *, is_grave: bool = False) -> Callable[[Action], Action]:
+    """For an action of a ``ModelAdmin``: it happens with the second POST, after a page that asks ``question``.
+    ``is_grave``: it ends something."""
 
     def asking(act: Action) -> Action:
         @wraps(act)
@@ -39,6 +40,7 @@ def confirmed(question: str | Promise) -> Callable[[Action], Action]:
                 "chosen": request.POST.getlist(ACTION_CHECKBOX_NAME),
                 "names": names[:SHOWN],
                 "more": len(names) > SHOWN,
+                "is_grave": is_grave,
             }
             return TemplateResponse(request, "ects/confirm.html", context)
 

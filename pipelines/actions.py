@@ -55,7 +55,7 @@ class PipelineActions:
     def enable_selected(self, request: HttpRequest, chosen: QuerySet[Pipeline]) -> None:
         _each(request, chosen, enable, _("enabled"))
 
-    @confirmed(gettext_lazy("Disable these pipelines? Their nodes are told to forget them."))
+    @confirmed(gettext_lazy("Disable these pipelines? Their nodes are told to forget them."), is_grave=True)
     @admin.action(description=gettext_lazy("Disable"), permissions=["operate"])
     def disable_selected(self, request: HttpRequest, chosen: QuerySet[Pipeline]) -> None:
         _each(request, chosen, disable, _("disabled"))

@@ -84,7 +84,7 @@ class RunWithKill(RunAdmin):
         allowed: bool = request.user.has_perm(MAY_KILL)
         return allowed
 
-    @confirmed(gettext_lazy("Kill these runs, with all their processes?"))
+    @confirmed(gettext_lazy("Kill these runs, with all their processes?"), is_grave=True)
     @admin.action(description=gettext_lazy("Kill"), permissions=["kill"])
     def kill_selected(self, request: HttpRequest, chosen: QuerySet[Run]) -> None:
         for run in chosen:

@@ -80,7 +80,8 @@ class NodeActions:
     @confirmed(
         gettext_lazy(
             "Revoke the tokens of these nodes? They go on firing, but deliver nothing until they have joined again."
-        )
+        ),
+        is_grave=True,
     )
     @admin.action(description=gettext_lazy("Revoke the tokens of these nodes"), permissions=["change"])
     def revoke(self, request: HttpRequest, chosen: QuerySet[Node]) -> None:

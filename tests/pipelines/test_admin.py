@@ -232,13 +232,17 @@ def act(admin, action: str, *pipelines: Pipeline):
     return [str(message) for message in reply.context["messages"]]
 
 
-@pytest.mark.parametrize("action", ["run_selected", "pause_selected", "disable_selected"])
-def test_what_hurts_many_is_asked_first(admin, console, action):
+@pytest.mark.parametrize(
+    ("action", "look"),
+    [("run_selected", "button"), ("pause_selected", "button"), ("disable_selected", "grave")],
+)
+def test_what_hurts_many_is_asked_first(admin, console, action, look):
     pipeline = makers.pipeline(name="<i>nightly</i>", tasks=[makers.task()], nodes=[makers.node()])
     body = {"action": action, "_selected_action": [str(pipeline.pk)], "select_across": "0"}
     narrowed = reverse("admin:pipelines_pipeline_changelist") + "?q=night"
     page = admin.post(narrowed, body).content.decode()
     assert f'href="{narrowed}">Cancel' in page
+    assert f'value="1" class="ects-{look}">' in page
     assert "&lt;i&gt;nightly&lt;/i&gt;" in page
     assert f'name="_selected_action" value="{pipeline.pk}"' in page
     pipeline.refresh_from_db()
@@ -343,7 +347,9 @@ def test_a_task_in_use_cannot_be_deleted_and_says_where(refusing):
     page = refusing.get(reverse("admin:tasks_task_delete", args=[Task.objects.get().pk])).content.decode()
     assert "protected" in page
     assert "nightly" in page
-    assert "nightly" in refusing.get(reverse("admin:tasks_task_change", args=[Task.objects.get().pk])).content.decode()
+    change = reverse("admin:tasks_task_change", args=[Task.objects.get().pk])
+    assert f'href="{change}">Go back</a>' in page
+    assert "nightly" in refusing.get(change).content.decode()
 
 
 def test_the_value_of_a_secret_is_never_shown(refusing):

@@ -116,7 +116,9 @@ def test_a_revoked_node_says_so_and_joins_again(admin: Client) -> None:
     node = Node.objects.create(name="one", public_key=b"k" * 32, enrolled_at=timezone.now(), token_digest="d" * 64)
     change = f"/admin/workers/node/{node.pk}/change/"
     assert "revoked" not in _text(admin.get(change))
-    admin.post("/admin/workers/node/", {"action": "revoke", "_selected_action": [str(node.pk)], "confirmed": "1"})
+    order = {"action": "revoke", "_selected_action": [str(node.pk)]}
+    assert 'class="ects-grave">Revoke the tokens' in admin.post("/admin/workers/node/", order).content.decode()
+    admin.post("/admin/workers/node/", order | {"confirmed": "1"})
     assert "Its token is revoked" in _text(admin.get(change))
     assert "Token revoked" in _text(admin.get("/admin/workers/node/"))
     again = f"{ADD}?node={node.pk}"
