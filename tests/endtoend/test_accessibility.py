@@ -44,9 +44,11 @@ PAGES: dict[str, Callable[[Made], str]] = {
     "audit of a pipeline": lambda made: f"/admin/pipelines/pipeline/{made.pipeline}/history/",
     "a new user": lambda made: "/admin/auth/user/add/",
     "a new group": lambda made: "/admin/auth/group/add/",
+    "tasks in the API": lambda made: "/api/v1/tasks/",
+    "a pipeline in the API": lambda made: f"/api/v1/pipelines/{made.pipeline}/",
 }
 
-ON_A_PHONE = ("dashboard", "pipelines", "a pipeline", "runs", "a node", "audit")
+ON_A_PHONE = ("dashboard", "pipelines", "a pipeline", "runs", "a node", "audit", "tasks in the API")
 
 
 @pytest.fixture(scope="module")
