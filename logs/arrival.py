@@ -31,8 +31,10 @@ def silence(step: StepRun, is_on_the_way: bool) -> str:
         return _("It has written nothing yet.")
     if step.state == StepRun.State.SKIPPED:
         return "" if step.reason else _("It did not run.")
+    if not step.output_bytes:
+        return _("It wrote nothing.")
     if is_on_the_way:
         return _("What it wrote has not come in yet.")
     if step.output_bytes > step.output_dropped:
         return _("What it wrote is not here: it was deleted to keep the history small, or was never delivered.")
-    return "" if step.output_dropped else _("It wrote nothing.")
+    return ""

@@ -3,9 +3,13 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 from playwright.sync_api import Browser
 
 from tests.browsing import chromium
+
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")  # How long an example takes says something of the machine, nothing of the code.
 
 PROCESSES_FIRST = ("faults", "endtoend", "simulation", "cluster", "fuzz", "site")
 """Directories of tests that take long: mostly waiting for real processes, but for the simulation, which only counts."""

@@ -6,7 +6,6 @@ from hypothesis import HealthCheck, settings
 
 oddly = settings(
     max_examples=int(os.environ.get("ECTS_FUZZ_EXAMPLES", "8")),
-    deadline=None,
     derandomize="ECTS_FUZZ_EXAMPLES" not in os.environ,
     suppress_health_check=list(HealthCheck),
     print_blob=True,

@@ -187,7 +187,7 @@ ACTIONS = st.tuples(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(ACTIONS, min_size=1, max_size=12))
 def test_after_any_history_the_rollups_are_a_recount(history_of: list[tuple[str, int, int, list[RunRecord]]]) -> None:
     house = House()

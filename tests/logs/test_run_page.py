@@ -121,6 +121,15 @@ def test_the_parts_hold_no_output(admin: Client) -> None:
     assert "secret words" not in text
 
 
+def test_the_parts_say_of_a_step_that_ended_what_will_follow(admin: Client) -> None:
+    run = make(1, state="running", started_at=AT)
+    step(run, 0, 0, 1)
+    step(run, 1, 1, 2, output_bytes=5)
+    write(run, 1, (0, b"words"))
+    text = admin.get(f"/admin/logs/run/{run.uuid}/parts/").content.decode()
+    assert re.findall(r"data-silent>(.*?)</p>", text) == ["It wrote nothing.", "What it wrote has not come in yet."]
+
+
 def test_who_may_not_see_runs_sees_no_part_of_one(client: Client) -> None:
     client.force_login(User.objects.create_user("eve", is_staff=True))
     run = make(1)

@@ -233,7 +233,7 @@ def _model(raw: list[datetime], calendars: list[Blackout]) -> list[datetime]:
     return sorted(fires)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(calendars(), max_size=3), st.sampled_from(["*/15 * * * *", "0 */5 * * *", "30 12 * * *", "0 0 * * mon"])
 )

@@ -187,7 +187,7 @@ def _clock_around(key: str, start: int) -> list[tuple[datetime, datetime]]:
     return walls(change - timedelta(hours=10), change + timedelta(hours=5), ZoneInfo(key))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     expressions(),
     st.sampled_from(CHANGES),
@@ -211,7 +211,7 @@ def test_every_choice_against_its_definition(expression, change, gap, repeat, as
     assert back[:0:-1] == fires
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(expressions(), st.sampled_from(CHANGES))
 def test_the_default_against_cron_itself(expression, change):
     """Excluded: changes of three hours or more (see above)."""

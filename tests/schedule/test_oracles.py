@@ -98,7 +98,7 @@ def _in_repeated_hour(zone: str, start: datetime) -> bool:
     return table.offset(second) != table.offset(second - 3 * 3600)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(FIVE, st.sampled_from(ZONES), INSTANTS)
 def test_cronsim(text, zone, start):
     schedule = _parse(text, zone)
@@ -107,7 +107,7 @@ def test_cronsim(text, zone, start):
     assert next_fires(schedule, start, 5) == _cronsim(text, start.astimezone(ZoneInfo(zone)), 5)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(FIVE, st.sampled_from(ZONES[1:]), st.integers(2000, 2036), st.booleans())
 def test_cronsim_around_clock_changes(text, zone, year, later):
     table = load_zone(zone)
@@ -118,7 +118,7 @@ def test_cronsim_around_clock_changes(text, zone, year, later):
         assert next_fires(schedule, start, 12) == _cronsim(text, start.astimezone(ZoneInfo(zone)), 12)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(SECONDS, INSTANTS)
 def test_cronsim_with_seconds_and_backwards(text, start):
     schedule = _parse(text)
@@ -131,7 +131,7 @@ def test_cronsim_with_seconds_and_backwards(text, start):
     assert back[1:] == _cronsim(text, start, 5, reverse=True)[: len(back) - 1]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(SECONDS, INSTANTS)
 def test_croniter(text, start):
     schedule = _parse(text)

@@ -258,7 +258,7 @@ TEXTS = [
 ZONES = ["UTC", "Europe/Paris", "America/Santiago", "Australia/Lord_Howe", "Pacific/Apia", "Africa/Casablanca"]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.sampled_from(TEXTS),
     st.sampled_from(ZONES),
