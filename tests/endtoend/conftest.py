@@ -132,14 +132,13 @@ def signed_in(ects: Installation, browser: Browser) -> Any:
 
 @pytest.fixture
 def page(ects: Installation, browser: Browser, signed_in: Any) -> Iterator[Page]:
-    """Signed in, at the dashboard. Whatever the page complains of fails the test."""
+    """Signed in, and nowhere yet. Whatever the page complains of fails the test."""
     complaints: list[str] = []
     context = browser.new_context(viewport={"width": 1440, "height": 900}, storage_state=signed_in)
     page = context.new_page()
     page.on("console", lambda message: complaints.append(message.text) if _is_error(message) else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("request", lambda request: complaints.append(request.url) if _is_elsewhere(request.url, ects) else None)
-    page.goto(f"{ects.url}/admin/")
     yield page
     seen = list(complaints)
     _rest(page)

@@ -153,6 +153,7 @@ def test_the_dashboard_renews_itself_and_says_when_it_cannot(ects: Installation,
 
 
 def test_the_look_is_chosen_and_kept(ects: Installation, page: Page) -> None:
+    page.goto(f"{ects.url}/admin/")
     for look, dark in (("Dark", 1), ("Light", 0)):
         page.get_by_text("admin@localhost").first.click()
         page.get_by_text(look, exact=True).click()
