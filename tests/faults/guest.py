@@ -68,6 +68,11 @@ class Guest:
         """Sets it ahead by so much, or back. Raises AssertionError when the guest could not."""
         self._order(f"clock {seconds:+g}")
 
+    def behind(self) -> float:
+        """Seconds by which its clock is behind at the most: to set it takes time, which it loses."""
+        told = float(self._order("tell").split()[1])
+        return max(time.time() - told, 0.0)
+
     def kill(self) -> None:
         """The power is gone: nothing of it lives on."""
         if self._process is not None and self._process.poll() is None:

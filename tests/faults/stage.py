@@ -246,7 +246,8 @@ class Stage:
 
     def disable(self, pipelines: Sequence[Pipeline]) -> list[Pipeline]:
         """They fire no more; as they are known from then on."""
-        ended = datetime.now(UTC) - CLOCKS_DIFFER
+        behind = timedelta(seconds=max([guest.behind() for guest in self._guests()], default=0.0))
+        ended = datetime.now(UTC) - max(CLOCKS_DIFFER, behind)
         known = []
         for pipeline in pipelines:
             wait_for("it is disabled", partial(self._has_disabled, pipeline.document.pipeline), 60)
