@@ -14,13 +14,13 @@ PATIENCE = timedelta(minutes=5)
 was away with a large backlog, or never, when its disk was full or its journal damaged."""
 
 
-def on_the_way(run: Run, steps: Sequence[StepRun], now: datetime) -> set[int]:
-    """The indexes of the ended steps whose output is not all in, and may be soon."""
+def on_the_way(run: Run, steps: Sequence[StepRun], now: datetime, cursor: int) -> set[int]:
+    """The indexes of the ended steps whose output was not all in up to this cursor (``logs.tail``), and may be soon."""
     wrote = [step for step in steps if step.output_bytes and now - step.received_at < PATIENCE]
     if not wrote:
         return set()
     end = ExpressionWrapper(F("offset") + Length("data"), output_field=BigIntegerField())
-    pieces = Output.objects.filter(run=run.uuid, index__in=[step.index for step in wrote])
+    pieces = Output.objects.filter(run=run.uuid, pk__lte=cursor, index__in=[step.index for step in wrote])
     ends = dict(pieces.values_list("index").annotate(end=Max(end)))
     return {step.index for step in wrote if ends.get(step.index, 0) < step.output_bytes}
 

@@ -38,7 +38,7 @@ def context(request: HttpRequest, run: Run, now: datetime, cursor: int | None) -
     rows = list(run.steps.order_by("index"))
     scale = gantt.scale(run, rows, now)
     outputs = {} if cursor is None else texts([run.uuid], until=cursor)
-    late = on_the_way(run, rows, now)
+    late = set() if cursor is None else on_the_way(run, rows, now, cursor)
     steps = [
         StepView(
             row=row,

@@ -24,8 +24,8 @@ def news(run: UUID, cursor: int) -> dict[str, Any] | None:
     """What a follower is told; None when there is no such run.
 
     ``pieces``: step, offset in what the step wrote, and the bytes in base64, for a character may be cut between two.
-    ``more``: there is more to be read at once. ``ended``: nothing will follow, except what is ``more``; a run has ended
-    before that when its end came in before the last of its output.
+    ``more``: there is more to be read at once. ``ended``: nothing will follow, except what is ``more``. The end of a
+    run may come in before the last of its output, which does follow.
     """
     row = Run.objects.filter(uuid=run).first()
     if row is None:
@@ -35,8 +35,9 @@ def news(run: UUID, cursor: int) -> dict[str, Any] | None:
     known = {step.index for step in steps}
     found = Output.objects.filter(run=run, pk__gt=cursor).order_by("pk")[:PIECES]
     pieces = list(takewhile(lambda piece: piece[1] in known, found.values_list("pk", "index", "offset", "data")))
+    cursor = pieces[-1][0] if pieces else cursor
     return {
-        "cursor": pieces[-1][0] if pieces else cursor,
+        "cursor": cursor,
         "state": row.state,
         "label": row.get_state_display(),
         "reason": row.reason,
@@ -45,7 +46,7 @@ def news(run: UUID, cursor: int) -> dict[str, Any] | None:
         "steps": [_told(step) for step in steps],
         "pieces": [[index, offset, b64encode(data).decode()] for _, index, offset, data in pieces],
         "more": len(pieces) == PIECES,
-        "ended": row.state != Run.State.RUNNING and not on_the_way(row, steps, now()),
+        "ended": row.state != Run.State.RUNNING and not on_the_way(row, steps, now(), cursor),
     }
 
 

@@ -201,6 +201,27 @@ def test_an_end_that_comes_in_before_the_output(admin: Client) -> None:
     assert 'data-ended="1"' in opened(admin, run)
 
 
+def test_the_last_output_that_comes_in_while_a_follower_is_told_is_not_the_end() -> None:
+    """Whenever it does: what was told and what was missed are of one moment."""
+    run = make(1, started_at=AT, finished_at=at(1))
+    step(run, 0, 0, 1, output_bytes=5)
+    looks = 0
+
+    def interrupted(execute: Any, sql: str, *rest: Any) -> Any:
+        nonlocal looks
+        looks += 1
+        if looks == place:
+            write(run, 0, (0, b"words"))
+        return execute(sql, *rest)
+
+    for place in range(1, 6):
+        looks = 0
+        with connection.execute_wrapper(interrupted):
+            told = tail.news(run.uuid, 0)
+        assert told["ended"] == bool(told["pieces"]), f"before question {place}"
+        Output.objects.all().delete()
+
+
 def test_output_that_never_comes_in_is_not_waited_for_for_ever(admin: Client) -> None:
     run = make(1, started_at=AT, finished_at=at(1))
     long_ago = now() - arrival.PATIENCE
