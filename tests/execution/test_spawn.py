@@ -158,4 +158,5 @@ async def test_a_burst_leaves_nothing_behind(starter: Starter) -> None:
     before = descriptors()
     codes = await asyncio.gather(*(starter.run(f"exit {number % 5}") for number in range(60)))
     assert [code for code, _ in codes] == [number % 5 for number in range(60)]
-    assert descriptors() == before
+    # Fewer are no harm: what earlier tests had left open is let go whenever the garbage is collected.
+    assert descriptors() <= before
