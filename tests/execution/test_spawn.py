@@ -108,7 +108,7 @@ async def test_who_is_at_fault_is_named(
     with pytest.raises(kind) as caught:
         await starter.start("", command=(program,), directory=directory)
     assert caught.value.filename == named
-    assert descriptors() == before
+    assert descriptors() <= before
 
 
 @pytest.mark.parametrize("variables", [{"A": "b\0c"}, {"A=B": "c"}, {"": "c"}])
@@ -116,7 +116,7 @@ async def test_what_cannot_be_passed_is_refused(starter: Starter, variables: dic
     before = descriptors()
     with pytest.raises(ValueError, match=r"null byte|illegal environment variable"):
         await starter.start("true", **variables)
-    assert descriptors() == before
+    assert descriptors() <= before
 
 
 async def test_a_start_that_has_begun_is_not_lost_by_a_cancellation(
