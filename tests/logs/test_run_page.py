@@ -1,7 +1,10 @@
 """The page of a run: its steps in time, its output, and what can be taken away."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
 
 import pytest
@@ -46,6 +49,20 @@ def step(
 def write(run: Run, index: int, *pieces: tuple[int, bytes]) -> None:
     for number, (offset, data) in enumerate(pieces):
         Output.objects.create(run=run.uuid, index=index, number=number, offset=offset, data=data)
+
+
+@contextmanager
+def written_before(place: int, run: Run, data: bytes) -> Iterator[None]:
+    """Output of the first step comes in before the question to the database that is the ``place``-th of the block."""
+    asked = count(1)
+
+    def interrupted(execute: Any, sql: str, *rest: Any) -> Any:
+        if next(asked) == place:
+            write(run, 0, (0, data))
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(interrupted):
+        yield
 
 
 def opened(admin: Client, run: Run) -> str:
@@ -170,16 +187,7 @@ def test_output_that_comes_before_its_step_is_not_passed_over(admin: Client) -> 
 @pytest.mark.parametrize("place", [1, 2, 3])
 def test_output_that_comes_in_between_two_looks_for_the_cursor_is_not_passed_over(place: int) -> None:
     run = make(1, state="running", started_at=AT)
-    looks = 0
-
-    def interrupted(execute: Any, sql: str, *rest: Any) -> Any:
-        nonlocal looks
-        looks += 1
-        if looks == place:
-            write(run, 0, (0, b"early\n"))
-        return execute(sql, *rest)
-
-    with connection.execute_wrapper(interrupted):
+    with written_before(place, run, b"early\n"):
         cursor = tail.at_end(run.uuid)
     assert cursor < Output.objects.get().pk
 
@@ -205,18 +213,8 @@ def test_the_last_output_that_comes_in_while_a_follower_is_told_is_not_the_end()
     """Whenever it does: what was told and what was missed are of one moment."""
     run = make(1, started_at=AT, finished_at=at(1))
     step(run, 0, 0, 1, output_bytes=5)
-    looks = 0
-
-    def interrupted(execute: Any, sql: str, *rest: Any) -> Any:
-        nonlocal looks
-        looks += 1
-        if looks == place:
-            write(run, 0, (0, b"words"))
-        return execute(sql, *rest)
-
     for place in range(1, 6):
-        looks = 0
-        with connection.execute_wrapper(interrupted):
+        with written_before(place, run, b"words"):
             told = tail.news(run.uuid, 0)
         assert told["ended"] == bool(told["pieces"]), f"before question {place}"
         Output.objects.all().delete()
