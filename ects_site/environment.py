@@ -227,14 +227,14 @@ def log_format() -> str:
     return form
 
 
-LANGUAGES = ("en", "zh-hans")
+LANGUAGE_CODES = ("en", "zh-hans")
 
 
 def language() -> str:
     """``ECTS_LANGUAGE``: that of the console for who has chosen none. Raises ImproperlyConfigured."""
     given = env.str("ECTS_LANGUAGE", default="en").lower()
-    if given not in LANGUAGES:
-        raise ImproperlyConfigured(f"ECTS_LANGUAGE must be one of {', '.join(LANGUAGES)}, not {given!r}")
+    if given not in LANGUAGE_CODES:
+        raise ImproperlyConfigured(f"ECTS_LANGUAGE must be one of {', '.join(LANGUAGE_CODES)}, not {given!r}")
     return given
 
 

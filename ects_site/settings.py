@@ -13,6 +13,7 @@ from coordination.atrest import AtRest
 from coordination.gateway import EtcdSettings
 from ects_site import VERSION
 from ects_site.environment import (
+    LANGUAGE_CODES,
     database,
     email_tls,
     encryption_keys,
@@ -199,7 +200,7 @@ LOGIN_REDIRECT_URL = reverse_lazy("admin:index")
 LOGOUT_REDIRECT_URL = LOGIN_URL
 
 LANGUAGE_CODE = language()
-LANGUAGES = [("en", _("English")), ("zh-hans", "简体中文")]
+LANGUAGES = list(zip(LANGUAGE_CODES, (_("English"), "简体中文"), strict=True))
 LOCALE_PATHS = [BASE_DIR / "locale" / "project", BASE_DIR / "locale" / "theme"]
 TIME_ZONE = env.str("ECTS_TIME_ZONE", default="UTC")
 USE_TZ = True

@@ -27,6 +27,7 @@ PAGES = {
     "retention": "/admin/logs/retention/",
     "global pause": "/admin/pipelines/control/1/change/",
     "users": "/admin/auth/user/",
+    "the API": "/api/v1/tasks/",
 }
 
 WIDTHS = (390, 1280, 1920)
@@ -97,3 +98,11 @@ def test_times_are_told_in_the_viewers_zone_with_seconds(ects: Installation, bro
         page.context.close()
     lima, tokyo = (int(told[11:13]) for told in found)
     assert (tokyo - lima) % 24 == 14
+
+
+def test_a_phone_shows_the_api_at_its_own_width(ects: Installation, browser: Browser) -> None:
+    """A page that names no viewport is laid out 980 pixels wide there, and made small."""
+    page = _signed_in(browser, ects, is_mobile=True, viewport={"width": 390, "height": 844})
+    page.goto(f"{ects.url}/api/v1/tasks/")
+    assert page.evaluate("window.innerWidth") == 390
+    page.context.close()

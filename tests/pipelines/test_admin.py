@@ -349,6 +349,9 @@ def test_a_task_in_use_cannot_be_deleted_and_says_where(refusing):
     assert "nightly" in page
     change = reverse("admin:tasks_task_change", args=[Task.objects.get().pk])
     assert f'href="{change}">Go back</a>' in page
+    tasks = reverse("admin:tasks_task_changelist")
+    many = {"action": "delete_selected", "_selected_action": [str(Task.objects.get().pk)]}
+    assert f'href="{tasks}">Go back</a>' in refusing.post(tasks, many).content.decode()
     assert "nightly" in refusing.get(change).content.decode()
 
 
